@@ -1,0 +1,83 @@
+//! What a scan says of one sample, and why, in terms a person can check in five seconds.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The detectors of a scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detector {
+    /// log p(best other class) - log p(given), out of fold.
+    LogMargin,
+    /// Share of the k nearest neighbours whose label agrees with the given one.
+    Neighbours,
+    /// The given label is a minority in the sample's cluster.
+    Cluster,
+}
+
+impl Detector {
+    pub const ALL: [Detector; 3] = [Self::LogMargin, Self::Neighbours, Self::Cluster];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LogMargin => "log_margin",
+            Self::Neighbours => "neighbours",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    pub fn parse(s: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == s)
+    }
+}
+
+/// Facts behind the one-line reason; the pages and the command line word them in the reader's
+/// language (`messages::reason`). Classes are taxonomy ids, probabilities and shares in [0, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reason {
+    pub given: String,
+    pub suggested: String,
+    pub p_given: f32,
+    pub p_suggested: f32,
+    /// Neighbours with the given label, out of `neighbours`.
+    pub neighbours_agree: u16,
+    /// Neighbours with the suggested label.
+    pub neighbours_suggested: u16,
+    pub neighbours: u16,
+    /// Share of the sample's cluster that carries the given label, and the cluster's main label.
+    pub cluster_share: f32,
+    pub cluster_class: String,
+    /// Given and suggested class lie under different level-1 nodes.
+    pub cross_parent: bool,
+}
+
+/// A neighbour in the space of the joined, standardised fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Neighbour {
+    pub sample_id: i64,
+    /// Cosine similarity in [-1, 1].
+    pub similarity: f32,
+}
+
+/// One sample as a scan ranked it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    pub sample_id: i64,
+    /// 1 = most suspicious.
+    pub rank: i32,
+    /// In [0, 1]; higher is worse.
+    pub suspicion: f32,
+    /// Above the scan's cut, whose place is estimated from the confident joint.
+    pub flagged: bool,
+    pub given_class: String,
+    pub suggested_class: String,
+    pub suggested_p: f32,
+    /// p(given label), out of fold.
+    pub self_confidence: f32,
+    pub normalized_margin: f32,
+    /// Detectors that on their own would have flagged the sample.
+    pub detectors: Vec<Detector>,
+    pub reason: Reason,
+    pub neighbours: Vec<Neighbour>,
+    pub cluster: i32,
+}

@@ -1,0 +1,15 @@
+//! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
+
+pub mod finding;
+pub mod job;
+pub mod label;
+pub mod review;
+pub mod sample;
+pub mod taxonomy;
+
+pub use finding::{Detector, Finding, Neighbour, Reason};
+pub use job::{JobKind, JobState};
+pub use label::{LabelSource, SnapshotId};
+pub use review::{Decision, DecisionError};
+pub use sample::{Field, MediaState, OcrLine, SampleText, Split};
+pub use taxonomy::{Node, Taxonomy, TaxonomyError};
