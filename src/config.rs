@@ -1,1 +1,254 @@
-//! config
+//! Every setting, in one place: defaults from `config.default.toml` (compiled in, the manual) <
+//! the file named by `TAMIS_CONFIG` < environment < command line. Validated whole at start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::Deserialize;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub state: PathBuf,
+    pub database_url: Secret,
+    pub blob_url: String,
+    pub server: Server,
+    pub worker: Worker,
+    pub import: Import,
+    pub media: Media,
+    pub encode: Encode,
+    pub scan: Scan,
+    pub native: Native,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub bind: SocketAddr,
+    pub allow_remote: bool,
+    pub max_upload_bytes: usize,
+    pub import_roots: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    pub concurrency: usize,
+    pub recovery_ms: u64,
+    pub max_starts: i32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    pub batch_rows: usize,
+    pub max_errors_kept: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    pub wall_seconds: u64,
+    pub cpu_seconds: u64,
+    pub memory_mib: u64,
+    pub batch: usize,
+    pub parallel: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encode {
+    pub image: String,
+    pub text: String,
+    pub provider: String,
+    pub intra_threads: usize,
+    pub tfidf_dimension: usize,
+    pub rows_per_file: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    pub folds: usize,
+    pub neighbours: usize,
+    pub seed: u64,
+    pub c_grid: Vec<f32>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Native {
+    pub dir: PathBuf,
+    pub onnxruntime: PathBuf,
+    pub postgres_bin: PathBuf,
+    pub ffmpeg: PathBuf,
+}
+
+/// A value that does not show itself in logs.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// `None` when empty.
+    pub fn expose(&self) -> Option<&str> {
+        (!self.0.is_empty()).then_some(self.0.as_str())
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_empty() { "(empty)" } else { "(secret)" })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("configuration: {0}")]
+    Read(#[from] Box<figment::Error>),
+    #[error("configuration: {key} {rule}")]
+    Invalid { key: &'static str, rule: String },
+}
+
+impl Config {
+    /// Reads defaults, file and environment; `state` and `bind` from the command line win.
+    pub fn load(state: Option<&Path>, bind: Option<SocketAddr>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Ok(file) = std::env::var("TAMIS_CONFIG") {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        figment = figment.merge(
+            Env::prefixed("TAMIS_").filter(|k| !matches!(k.as_str(), "config" | "log" | "lang")).split("__"),
+        );
+        figment = figment.merge(Env::raw().only(&["DATABASE_URL"]));
+        Self::from_figment(figment, state, bind)
+    }
+
+    /// The compiled-in defaults alone, for tests and tools that must not depend on the environment.
+    pub fn defaults(state: &Path) -> Result<Self, ConfigError> {
+        Self::from_figment(Figment::from(Toml::string(DEFAULTS)), Some(state), None)
+    }
+
+    fn from_figment(
+        figment: Figment,
+        state: Option<&Path>,
+        bind: Option<SocketAddr>,
+    ) -> Result<Self, ConfigError> {
+        let mut config: Self = figment.extract().map_err(Box::new)?;
+        if let Some(state) = state {
+            config.state = state.to_owned();
+        }
+        if config.state.as_os_str().is_empty() {
+            config.state = default_state();
+        }
+        if !config.state.is_absolute() {
+            config.state = std::env::current_dir()
+                .map_err(|e| ConfigError::Invalid { key: "state", rule: e.to_string() })?
+                .join(&config.state);
+        }
+        if let Some(bind) = bind {
+            config.server.bind = bind;
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let at_least = |key, value: usize, least: usize| {
+            if value >= least {
+                Ok(())
+            } else {
+                Err(ConfigError::Invalid { key, rule: format!("must be at least {least}, is {value}") })
+            }
+        };
+        at_least("worker.concurrency", self.worker.concurrency, 1)?;
+        at_least("worker.max_starts", usize::try_from(self.worker.max_starts).unwrap_or(0), 1)?;
+        at_least("worker.recovery_ms", usize::try_from(self.worker.recovery_ms).unwrap_or(usize::MAX), 1000)?;
+        at_least("import.batch_rows", self.import.batch_rows, 1)?;
+        at_least("media.batch", self.media.batch, 1)?;
+        at_least("media.wall_seconds", usize::try_from(self.media.wall_seconds).unwrap_or(usize::MAX), 1)?;
+        at_least("encode.intra_threads", self.encode.intra_threads, 1)?;
+        at_least("encode.tfidf_dimension", self.encode.tfidf_dimension, 16)?;
+        at_least("encode.rows_per_file", self.encode.rows_per_file, 1)?;
+        at_least("scan.folds", self.scan.folds, 2)?;
+        at_least("scan.neighbours", self.scan.neighbours, 1)?;
+        if !["cpu", "cuda", "tensorrt"].contains(&self.encode.provider.as_str()) {
+            return Err(ConfigError::Invalid {
+                key: "encode.provider",
+                rule: format!("is {:?}; one of cpu, cuda, tensorrt", self.encode.provider),
+            });
+        }
+        if self.scan.c_grid.is_empty() || self.scan.c_grid.iter().any(|c| !c.is_finite() || *c <= 0.0) {
+            return Err(ConfigError::Invalid {
+                key: "scan.c_grid",
+                rule: "must be a non-empty list of positive numbers".into(),
+            });
+        }
+        if !self.server.bind.ip().is_loopback() && !self.server.allow_remote {
+            return Err(ConfigError::Invalid {
+                key: "server.bind",
+                rule: format!(
+                    "is {}: there is no sign-in yet, so only loopback addresses are served; \
+                     set server.allow_remote (--allow-remote) to serve it all the same",
+                    self.server.bind
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// `/var/lib/tamis` for root, else the platform's user data folder.
+fn default_state() -> PathBuf {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    if unsafe { libc::geteuid() } == 0 {
+        return PathBuf::from("/var/lib/tamis");
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    if cfg!(target_os = "macos") {
+        return home.join("Library/Application Support/tamis");
+    }
+    std::env::var_os("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .unwrap_or_else(|| home.join(".local/share"))
+        .join("tamis")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(toml: &str) -> Result<Config, ConfigError> {
+        let f = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(toml));
+        Config::from_figment(f, Some(Path::new("/s")), None)
+    }
+
+    #[test]
+    fn defaults_are_valid() {
+        let c = Config::defaults(Path::new("/s")).unwrap();
+        assert_eq!(c.state, Path::new("/s"));
+        assert!(c.server.bind.ip().is_loopback());
+    }
+
+    #[test]
+    fn wrong_settings_name_their_key() {
+        let say = |t: &str| with(t).unwrap_err().to_string();
+        assert!(say("[worker]\nconcurrency = 0").contains("worker.concurrency"));
+        assert!(say("[worker]\nconcurency = 1").contains("concurency"));
+        assert!(say("[server]\nbind = \"0.0.0.0:80\"").contains("allow_remote"));
+        assert!(say("[scan]\nc_grid = []").contains("scan.c_grid"));
+        assert!(with("[server]\nbind = \"0.0.0.0:80\"\nallow_remote = true").is_ok());
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let c = with("database_url = \"postgres://u:hunter2@h/d\"").unwrap();
+        assert!(!format!("{c:?}").contains("hunter2"));
+    }
+}

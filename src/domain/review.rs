@@ -10,11 +10,15 @@ pub enum Decision {
     /// The current label is right.
     Keep,
     /// The sample belongs to the class with this id (a leaf of the taxonomy).
-    Relabel { class: String },
+    Relabel {
+        class: String,
+    },
     /// Someone else should look.
     Unsure,
     /// Several classes fit.
-    Ambiguous { classes: Vec<String> },
+    Ambiguous {
+        classes: Vec<String>,
+    },
     OutOfTaxonomy,
     BadMedia,
 }
@@ -36,7 +40,11 @@ impl Decision {
     pub fn parse(kind: &str, class: Option<String>, classes: Vec<String>) -> Result<Self, DecisionError> {
         let class = class.filter(|c| !c.is_empty());
         let plain = |d: Decision, name| {
-            if class.is_none() && classes.is_empty() { Ok(d) } else { Err(DecisionError::ClassNotTaken(name)) }
+            if class.is_none() && classes.is_empty() {
+                Ok(d)
+            } else {
+                Err(DecisionError::ClassNotTaken(name))
+            }
         };
         match kind {
             "keep" => plain(Self::Keep, "keep"),
@@ -48,7 +56,11 @@ impl Decision {
                 let mut classes = classes;
                 classes.sort();
                 classes.dedup();
-                if classes.len() < 2 { Err(DecisionError::TooFewClasses) } else { Ok(Self::Ambiguous { classes }) }
+                if classes.len() < 2 {
+                    Err(DecisionError::TooFewClasses)
+                } else {
+                    Ok(Self::Ambiguous { classes })
+                }
             }
             other => Err(DecisionError::Unknown(other.to_owned())),
         }
@@ -73,7 +85,10 @@ mod tests {
     #[test]
     fn decisions_parse_or_say_why_not() {
         assert_eq!(Decision::parse("keep", None, vec![]), Ok(Decision::Keep));
-        assert_eq!(Decision::parse("keep", Some("a".into()), vec![]), Err(DecisionError::ClassNotTaken("keep")));
+        assert_eq!(
+            Decision::parse("keep", Some("a".into()), vec![]),
+            Err(DecisionError::ClassNotTaken("keep"))
+        );
         assert_eq!(Decision::parse("relabel", None, vec![]), Err(DecisionError::ClassMissing));
         assert_eq!(Decision::parse("relabel", Some(String::new()), vec![]), Err(DecisionError::ClassMissing));
         assert_eq!(

@@ -177,14 +177,19 @@ impl Taxonomy {
 
     /// Level-1 ids in input order.
     pub fn roots(&self) -> Vec<&str> {
-        (0..self.nodes.len()).filter(|&i| self.parent[i].is_none()).map(|i| self.nodes[i].id.as_str()).collect()
+        (0..self.nodes.len())
+            .filter(|&i| self.parent[i].is_none())
+            .map(|i| self.nodes[i].id.as_str())
+            .collect()
     }
 
     /// For every class (column) the index of its level-1 ancestor within [`Self::roots`]. Length K.
     pub fn class_roots(&self) -> Vec<usize> {
         let root_index: HashMap<&str, usize> =
             self.roots().into_iter().enumerate().map(|(i, id)| (id, i)).collect();
-        self.class_ids().map(|c| self.root_of(c).and_then(|r| root_index.get(r)).copied().unwrap_or(0)).collect()
+        self.class_ids()
+            .map(|c| self.root_of(c).and_then(|r| root_index.get(r)).copied().unwrap_or(0))
+            .collect()
     }
 
     /// Name in `lang`, else English, else the id.

@@ -1,1 +1,108 @@
-//! store
+//! Postgres, one file per aggregate. Nothing else in the house writes SQL.
+//!
+//! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
+
+pub mod datasets;
+pub mod embeddings;
+pub mod exports;
+pub mod idempotency;
+pub mod imports;
+pub mod jobs;
+pub mod reviews;
+pub mod samples;
+pub mod scans;
+pub mod snapshots;
+pub mod suspects;
+pub mod trainings;
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+/// Embedded migrations; applied at start, never edited after landing.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("database: {0}")]
+    Db(#[from] sqlx::Error),
+    #[error("database migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A row that was asked for by id or name is not there.
+    #[error("{what} {key:?} does not exist")]
+    NotFound { what: &'static str, key: String },
+    /// A rule of the house was broken by the request; `field` names the culprit.
+    #[error("{message}")]
+    Rule { field: &'static str, code: &'static str, message: String },
+    /// Stored data that this version cannot read.
+    #[error("stored {what} cannot be read: {reason}")]
+    Corrupt { what: &'static str, reason: String },
+}
+
+impl StoreError {
+    pub fn not_found(what: &'static str, key: impl Into<String>) -> Self {
+        Self::NotFound { what, key: key.into() }
+    }
+
+    /// The connection failed, as opposed to the statement: worth another try.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Db(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+            // class 08 connection exception, 57P01.. server shutting down, 40001/40P01 serialisation and deadlock
+            Self::Db(sqlx::Error::Database(e)) => e.code().is_some_and(|c| {
+                c.starts_with("08") || c.starts_with("57P") || matches!(&*c, "40001" | "40P01")
+            }),
+            _ => false,
+        }
+    }
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// One page of a list and the cursor of the next, if there is one.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// From `limit + 1` rows: the extra one only says that there is more.
+    pub(crate) fn cut(mut items: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(cursor) } else { None };
+        Self { items, next }
+    }
+}
+
+/// A handle on the database, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) pool: PgPool,
+}
+
+impl Store {
+    /// Connects (waiting up to 30 s for a server that is still starting) and migrates.
+    pub async fn connect(url: &str) -> Result<Self> {
+        let pool = PgPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect(url)
+            .await?;
+        MIGRATOR.run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// The pool, for the queue library and for tests.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// Reads a stored keyword into its enum.
+pub(crate) fn keyword<T>(what: &'static str, value: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
+    parse(value).ok_or_else(|| StoreError::Corrupt { what, reason: format!("unknown value {value:?}") })
+}

@@ -1,0 +1,252 @@
+//! Bringing rows in: COPY into a temporary table, check, merge, all in one transaction, so that a
+//! refused import leaves nothing behind. Idempotent by external id.
+//!
+//! The temporary table exists only inside the transaction, so its statements cannot be checked at
+//! compile time; `tests/it` runs each of them.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Postgres, Transaction};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Page, Result, Store};
+use crate::domain::Taxonomy;
+
+/// A checked row on its way in. `class` is a leaf of the dataset's taxonomy.
+#[derive(Clone, Debug, Default)]
+pub struct StagedRow {
+    pub line: u64,
+    pub external_id: String,
+    pub title: String,
+    pub asr: String,
+    /// JSON array of `{time, text}`.
+    pub ocr_json: String,
+    pub split: Option<&'static str>,
+    pub class: Option<String>,
+    pub media_path: Option<String>,
+}
+
+/// What a merge did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MergeCounts {
+    pub added: i64,
+    pub changed: i64,
+    pub unchanged: i64,
+    /// Label events written: new labels and labels that differ from the ones before.
+    pub labels_added: i64,
+}
+
+/// A row that was refused.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ImportError {
+    pub file: String,
+    /// 1-based; 0 when the file as a whole is meant.
+    pub line: i64,
+    pub field: Option<String>,
+    /// Stable keyword, also the key of the message catalogue.
+    pub code: String,
+    pub message: String,
+}
+
+/// One open import. Dropping it without [`Staging::commit`] undoes everything.
+pub struct Staging {
+    tx: Transaction<'static, Postgres>,
+    buffer: String,
+}
+
+impl Staging {
+    pub async fn begin(store: &Store) -> Result<Self> {
+        let mut tx = store.pool.begin().await?;
+        sqlx::query(
+            "create temporary table import_rows (line bigint, external_id text, title text, asr text, ocr jsonb,
+               split text, class text, media_path text) on commit drop",
+        )
+        .execute(&mut *tx)
+        .await?;
+        Ok(Self { tx, buffer: String::new() })
+    }
+
+    /// One COPY; memory is that of the batch.
+    pub async fn copy(&mut self, rows: &[StagedRow]) -> Result<()> {
+        self.buffer.clear();
+        for r in rows {
+            let _ = write!(self.buffer, "{}", r.line);
+            for text in [Some(&r.external_id), Some(&r.title), Some(&r.asr), Some(&r.ocr_json)] {
+                push_copy(&mut self.buffer, text.map(String::as_str));
+            }
+            push_copy(&mut self.buffer, r.split);
+            push_copy(&mut self.buffer, r.class.as_deref());
+            push_copy(&mut self.buffer, r.media_path.as_deref());
+            self.buffer.push('\n');
+        }
+        let mut copy = self.tx.copy_in_raw("copy import_rows from stdin").await?;
+        copy.send(self.buffer.as_bytes()).await?;
+        copy.finish().await?;
+        Ok(())
+    }
+
+    /// Rows whose id appeared on an earlier line: `(id, line, first line)`, in line order. They are
+    /// taken out of the import.
+    pub async fn take_duplicates(&mut self) -> Result<Vec<(String, i64, i64)>> {
+        Ok(sqlx::query_as::<_, (String, i64, i64)>(
+            "with ranked as (
+               select ctid as tid, external_id, line,
+                 first_value(line) over w as first, row_number() over w as n
+               from import_rows window w as (partition by external_id order by line)),
+             gone as (delete from import_rows i using ranked r where i.ctid = r.tid and r.n > 1
+               returning r.external_id, r.line, r.first)
+             select external_id, line, first from gone order by line",
+        )
+        .fetch_all(&mut *self.tx)
+        .await?)
+    }
+
+    /// The dataset (made when there is none), within this transaction.
+    pub async fn dataset(&mut self, name: &str, taxonomy: &Taxonomy) -> Result<Uuid> {
+        Store::ensure_dataset(&mut self.tx, name, taxonomy).await
+    }
+
+    /// Merges the staged rows into samples and labels.
+    pub async fn merge(&mut self, dataset: Uuid, author: &str, job: Uuid) -> Result<MergeCounts> {
+        sqlx::query("create index on import_rows (external_id)").execute(&mut *self.tx).await?;
+        sqlx::query("analyze import_rows").execute(&mut *self.tx).await?;
+        let (total,): (i64,) =
+            sqlx::query_as("select count(*) from import_rows").fetch_one(&mut *self.tx).await?;
+        let (added, changed): (i64, i64) = sqlx::query_as(
+            "with merged as (
+               insert into samples as s (dataset_id, external_id, title, asr, ocr, split, media_path)
+               select $1, external_id, title, asr, ocr,
+                 coalesce(split, case when class is null then 'unlabelled' else 'train' end), media_path
+               from import_rows order by line
+               on conflict (dataset_id, external_id) do update set
+                 title = excluded.title, asr = excluded.asr, ocr = excluded.ocr, split = excluded.split,
+                 media_path = coalesce(excluded.media_path, s.media_path),
+                 media_blob = case when excluded.media_path <> s.media_path or s.media_state = 'bad' then null else s.media_blob end,
+                 media_state = case when (excluded.media_path <> s.media_path or s.media_state = 'bad') and s.media_state <> 'features'
+                   then 'none' else s.media_state end,
+                 updated_at = now()
+               where (s.title, s.asr, s.ocr, s.split) is distinct from (excluded.title, excluded.asr, excluded.ocr, excluded.split)
+                 or (excluded.media_path is not null and (s.media_path is distinct from excluded.media_path or s.media_state = 'bad'))
+               returning xmax = 0 as added)
+             select count(*) filter (where added), count(*) filter (where not added) from merged",
+        )
+        .bind(dataset)
+        .fetch_one(&mut *self.tx)
+        .await?;
+        let labels_added = sqlx::query(
+            "insert into labels (dataset_id, sample_id, class, source, author, job_id)
+             select $1, s.id, r.class, 'import', $2, $3
+             from import_rows r join samples s on s.dataset_id = $1 and s.external_id = r.external_id
+             left join current_labels c on c.sample_id = s.id
+             where r.class is not null and c.given_class is distinct from r.class order by r.line",
+        )
+        .bind(dataset)
+        .bind(author)
+        .bind(job)
+        .execute(&mut *self.tx)
+        .await?
+        .rows_affected();
+        Ok(MergeCounts {
+            added,
+            changed,
+            unchanged: total - added - changed,
+            labels_added: i64::try_from(labels_added).unwrap_or(i64::MAX),
+        })
+    }
+
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.tx.commit().await?)
+    }
+}
+
+/// Tab, then the value in COPY's text format.
+fn push_copy(out: &mut String, value: Option<&str>) {
+    out.push('\t');
+    let Some(value) = value else {
+        out.push_str("\\N");
+        return;
+    };
+    let mut rest = value;
+    while let Some(at) = rest.find(['\\', '\t', '\n', '\r']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'\\' => "\\\\",
+            b'\t' => "\\t",
+            b'\n' => "\\n",
+            _ => "\\r",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+}
+
+impl Store {
+    /// Replaces the refused rows of an import job (a restarted job lists them anew).
+    pub async fn save_import_errors(&self, job: Uuid, errors: &[ImportError]) -> Result<()> {
+        let seq: Vec<i32> = (0..errors.len()).map(|i| i32::try_from(i).unwrap_or(i32::MAX)).collect();
+        let file: Vec<String> = errors.iter().map(|e| e.file.clone()).collect();
+        let line: Vec<i64> = errors.iter().map(|e| e.line).collect();
+        let field: Vec<Option<String>> = errors.iter().map(|e| e.field.clone()).collect();
+        let code: Vec<String> = errors.iter().map(|e| e.code.clone()).collect();
+        let message: Vec<String> = errors.iter().map(|e| e.message.replace('\0', "\u{fffd}")).collect();
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!("delete from import_errors where job_id = $1", job).execute(&mut *tx).await?;
+        sqlx::query!(
+            "insert into import_errors (job_id, seq, file, line, field, code, message)
+             select $1, * from unnest($2::int[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])",
+            job,
+            &seq,
+            &file,
+            &line,
+            &field as &[Option<String>],
+            &code,
+            &message
+        )
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Refused rows in file order after the `after`-th (-1: from the start).
+    pub async fn import_errors(&self, job: Uuid, after: i32, limit: i64) -> Result<Page<ImportError>> {
+        let rows = sqlx::query!(
+            "select seq, file, line, field, code, message from import_errors
+             where job_id = $1 and seq > $2 order by seq limit $3",
+            job,
+            after,
+            limit + 1
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let page = Page::cut(rows, limit, |r| r.seq.to_string());
+        Ok(Page {
+            items: page
+                .items
+                .into_iter()
+                .map(|r| ImportError {
+                    file: r.file,
+                    line: r.line,
+                    field: r.field,
+                    code: r.code,
+                    message: r.message,
+                })
+                .collect(),
+            next: page.next,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_copy;
+
+    #[test]
+    fn copy_text_escapes_what_copy_reads_as_syntax() {
+        let mut s = String::new();
+        push_copy(&mut s, Some("a\tb\\N\nc\r中"));
+        push_copy(&mut s, None);
+        assert_eq!(s, "\ta\\tb\\\\N\\nc\\r中\t\\N");
+    }
+}

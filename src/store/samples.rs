@@ -1,0 +1,345 @@
+//! Samples: reading them one by one, in pages, and in the batches that jobs work through.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::types::Json;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Page, Result, Store, StoreError, keyword};
+use crate::domain::{LabelSource, MediaState, OcrLine, SampleText, Split};
+
+/// A sample with its labels, as pages and API show it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Sample {
+    pub id: i64,
+    pub external_id: String,
+    #[serde(flatten)]
+    pub text: SampleText,
+    pub split: Split,
+    pub media_state: MediaState,
+    /// Code of the reason when the media are bad.
+    pub media_error: Option<String>,
+    #[serde(skip)]
+    pub media_blob: Option<String>,
+    #[serde(skip)]
+    pub media_type: Option<String>,
+    #[serde(skip)]
+    pub poster_blob: Option<String>,
+    #[serde(skip)]
+    pub strip_blob: Option<String>,
+    pub duration_ms: Option<i32>,
+    pub width: Option<i32>,
+    pub height: Option<i32>,
+    pub fps: Option<f32>,
+    pub given_class: Option<String>,
+    pub current_class: Option<String>,
+    pub label_source: Option<LabelSource>,
+    pub label_author: Option<String>,
+    pub decided_at: Option<DateTime<Utc>>,
+    /// Decision of the last review, if there was one.
+    pub review: Option<String>,
+}
+
+struct Row {
+    id: i64,
+    external_id: String,
+    title: String,
+    asr: String,
+    ocr: Json<Vec<OcrLine>>,
+    split: String,
+    media_state: String,
+    media_error: Option<String>,
+    media_blob: Option<String>,
+    media_type: Option<String>,
+    poster_blob: Option<String>,
+    strip_blob: Option<String>,
+    duration_ms: Option<i32>,
+    width: Option<i32>,
+    height: Option<i32>,
+    fps: Option<f32>,
+    given_class: Option<String>,
+    current_class: Option<String>,
+    label_source: Option<String>,
+    label_author: Option<String>,
+    decided_at: Option<DateTime<Utc>>,
+    review: Option<String>,
+}
+
+impl TryFrom<Row> for Sample {
+    type Error = StoreError;
+    fn try_from(r: Row) -> Result<Self> {
+        Ok(Self {
+            id: r.id,
+            external_id: r.external_id,
+            text: SampleText { title: r.title, asr: r.asr, ocr: r.ocr.0 },
+            split: keyword("split", &r.split, Split::parse)?,
+            media_state: keyword("media state", &r.media_state, MediaState::parse)?,
+            media_error: r.media_error,
+            media_blob: r.media_blob,
+            media_type: r.media_type,
+            poster_blob: r.poster_blob,
+            strip_blob: r.strip_blob,
+            duration_ms: r.duration_ms,
+            width: r.width,
+            height: r.height,
+            fps: r.fps,
+            given_class: r.given_class,
+            current_class: r.current_class,
+            label_source: r
+                .label_source
+                .map(|s| keyword("label source", &s, LabelSource::parse))
+                .transpose()?,
+            label_author: r.label_author,
+            decided_at: r.decided_at,
+            review: r.review,
+        })
+    }
+}
+
+/// Texts of one sample, for the encoders.
+#[derive(Clone, Debug)]
+pub struct TextRow {
+    pub id: i64,
+    pub text: SampleText,
+}
+
+/// A sample whose media wait for poster and strip.
+#[derive(Clone, Debug)]
+pub struct MediaRow {
+    pub id: i64,
+    pub external_id: String,
+    pub media_path: Option<String>,
+    pub media_blob: Option<String>,
+    pub strip_blob: Option<String>,
+}
+
+/// What inspection found.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    pub media_type: Option<String>,
+    pub poster_blob: String,
+    pub strip_blob: String,
+    pub duration_ms: i32,
+    pub width: i32,
+    pub height: i32,
+    pub fps: f32,
+}
+
+impl Store {
+    /// By external id, or by `#` and the internal id.
+    pub async fn sample(&self, dataset: Uuid, key: &str) -> Result<Sample> {
+        let id = key.strip_prefix('#').and_then(|k| k.parse::<i64>().ok());
+        sqlx::query_as!(
+            Row,
+            r#"select s.id, s.external_id, s.title, s.asr, s.ocr as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state,
+                 s.media_error, s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height,
+                 s.fps, c.given_class, c.class as "current_class?", c.source as "label_source?",
+                 c.author as "label_author?", c.decided_at, r.decision as "review?"
+               from samples s left join current_labels c on c.sample_id = s.id
+               left join review_status r on r.sample_id = s.id
+               where s.dataset_id = $1 and (s.external_id = $2 or s.id = $3)
+               order by (s.external_id = $2) desc limit 1"#,
+            dataset,
+            key,
+            id
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| StoreError::not_found("sample", key))?
+        .try_into()
+    }
+
+    /// Several by internal id, in the order asked for; unknown ids are left out.
+    pub async fn samples_by_id(&self, dataset: Uuid, ids: &[i64]) -> Result<Vec<Sample>> {
+        sqlx::query_as!(
+            Row,
+            r#"select s.id, s.external_id, s.title, s.asr, s.ocr as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state,
+                 s.media_error, s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height,
+                 s.fps, c.given_class, c.class as "current_class?", c.source as "label_source?",
+                 c.author as "label_author?", c.decided_at, r.decision as "review?"
+               from unnest($2::bigint[]) with ordinality as w(id, n) join samples s on s.id = w.id
+               left join current_labels c on c.sample_id = s.id
+               left join review_status r on r.sample_id = s.id
+               where s.dataset_id = $1 order by w.n"#,
+            dataset,
+            ids
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Sample::try_from)
+        .collect()
+    }
+
+    /// In id order after `after`; filtered by current class and split when given.
+    pub async fn samples(
+        &self,
+        dataset: Uuid,
+        class: Option<&str>,
+        split: Option<Split>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Page<Sample>> {
+        let rows = sqlx::query_as!(
+            Row,
+            r#"select s.id, s.external_id, s.title, s.asr, s.ocr as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state,
+                 s.media_error, s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height,
+                 s.fps, c.given_class, c.class as "current_class?", c.source as "label_source?",
+                 c.author as "label_author?", c.decided_at, r.decision as "review?"
+               from samples s left join current_labels c on c.sample_id = s.id
+               left join review_status r on r.sample_id = s.id
+               where s.dataset_id = $1 and s.id > $2
+                 and ($3::text is null or c.class = $3) and ($4::text is null or s.split = $4)
+               order by s.id limit $5"#,
+            dataset,
+            after,
+            class,
+            split.map(Split::as_str),
+            limit + 1
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(samples, limit, |s| s.id.to_string()))
+    }
+
+    /// Texts in id order after `after`, for jobs that walk a whole dataset in constant memory.
+    pub async fn text_rows(&self, dataset: Uuid, after: i64, limit: i64) -> Result<Vec<TextRow>> {
+        let rows = sqlx::query!(
+            r#"select id, title, asr, ocr as "ocr: Json<Vec<OcrLine>>" from samples
+               where dataset_id = $1 and id > $2 order by id limit $3"#,
+            dataset,
+            after,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|r| TextRow { id: r.id, text: SampleText { title: r.title, asr: r.asr, ocr: r.ocr.0 } })
+            .collect())
+    }
+
+    /// Samples with a path but no blob yet, in id order after `after`.
+    pub async fn media_to_store(&self, dataset: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
+        Ok(sqlx::query_as!(
+            MediaRow,
+            "select id, external_id, media_path, media_blob, strip_blob from samples
+             where dataset_id = $1 and id > $2 and media_path is not null and media_blob is null and media_state = 'none'
+             order by id limit $3",
+            dataset,
+            after,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Samples whose stored media have not been looked at, in id order after `after`.
+    pub async fn media_to_inspect(&self, dataset: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
+        Ok(sqlx::query_as!(
+            MediaRow,
+            "select id, external_id, media_path, media_blob, strip_blob from samples
+             where dataset_id = $1 and id > $2 and media_blob is not null and media_state = 'none'
+             order by id limit $3",
+            dataset,
+            after,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Samples with decodable media, in id order after `after`.
+    pub async fn media_ready(&self, dataset: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
+        Ok(sqlx::query_as!(
+            MediaRow,
+            "select id, external_id, media_path, media_blob, strip_blob from samples
+             where dataset_id = $1 and id > $2 and media_state = 'ready' order by id limit $3",
+            dataset,
+            after,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// How many samples wait in [`Self::media_to_store`] and [`Self::media_to_inspect`].
+    pub async fn media_waiting(&self, dataset: Uuid) -> Result<(i64, i64)> {
+        let r = sqlx::query!(
+            r#"select count(*) filter (where media_blob is null) as "store!",
+                 count(*) filter (where media_blob is not null) as "inspect!"
+               from samples where dataset_id = $1 and media_state = 'none' and media_path is not null"#,
+            dataset
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok((r.store, r.inspect))
+    }
+
+    pub async fn set_media_blob(&self, sample: i64, blob: &str) -> Result<()> {
+        sqlx::query!(
+            "update samples set media_blob = $2, media_state = 'none', media_error = null, updated_at = now() where id = $1",
+            sample,
+            blob
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn set_media_ready(&self, sample: i64, m: &Inspected) -> Result<()> {
+        sqlx::query!(
+            "update samples set media_state = 'ready', media_error = null, media_type = $2, poster_blob = $3,
+               strip_blob = $4, duration_ms = $5, width = $6, height = $7, fps = $8, updated_at = now() where id = $1",
+            sample,
+            m.media_type,
+            m.poster_blob,
+            m.strip_blob,
+            m.duration_ms,
+            m.width,
+            m.height,
+            m.fps
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    pub async fn set_media_bad(&self, sample: i64, code: &str) -> Result<()> {
+        sqlx::query!(
+            "update samples set media_state = 'bad', media_error = $2, updated_at = now() where id = $1",
+            sample,
+            code
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Precomputed features stand in for the media of these samples.
+    pub async fn set_media_features(&self, samples: &[i64]) -> Result<()> {
+        sqlx::query!(
+            "update samples set media_state = 'features', media_error = null, updated_at = now() where id = any($1)",
+            samples
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Internal ids of external ids: `(external id, id)`, unknown ones left out.
+    pub async fn sample_ids(&self, dataset: Uuid, external: &[String]) -> Result<Vec<(String, i64)>> {
+        Ok(sqlx::query!(
+            "select external_id, id from samples where dataset_id = $1 and external_id = any($2)",
+            dataset,
+            external
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|r| (r.external_id, r.id))
+        .collect())
+    }
+}

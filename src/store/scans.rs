@@ -1,0 +1,167 @@
+//! Scans and their findings as a job writes them, and the rounds they begin.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Result, Store, StoreError};
+use crate::domain::Finding;
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Scan {
+    pub id: Uuid,
+    pub snapshot_id: String,
+    pub job_id: Option<Uuid>,
+    pub n_samples: i64,
+    pub n_flagged: i64,
+    /// Noise report, encoders and parameters.
+    pub summary: Value,
+    #[serde(skip)]
+    pub scores_blob: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// One turn of the loop: scan -> review -> snapshot -> train.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Round {
+    /// 1 for the first scan of the dataset.
+    pub number: i64,
+    pub scan_id: Uuid,
+    pub snapshot_id: String,
+    pub scanned_at: DateTime<Utc>,
+    pub n_samples: i64,
+    pub n_flagged: i64,
+    /// Reviews and changed labels from this scan to the next.
+    pub reviews: i64,
+    pub corrections: i64,
+    /// Last training between this scan and the next.
+    pub training_id: Option<Uuid>,
+    /// Its mean F1.
+    pub mean_f1: Option<f64>,
+}
+
+impl Store {
+    /// The scan with all its findings, or nothing: one transaction, COPY in batches.
+    pub async fn insert_scan(&self, dataset: Uuid, scan: &Scan, findings: &[Finding]) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!(
+            "insert into scans (id, dataset_id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            scan.id,
+            dataset,
+            scan.snapshot_id,
+            scan.job_id,
+            scan.n_samples,
+            scan.n_flagged,
+            scan.summary,
+            scan.scores_blob
+        )
+        .execute(&mut *tx)
+        .await?;
+        let mut text = String::new();
+        for batch in findings.chunks(2000) {
+            text.clear();
+            for f in batch {
+                let detectors = f.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(",");
+                let json = |v: serde_json::Result<String>| {
+                    v.map_err(|e| StoreError::Corrupt { what: "finding", reason: e.to_string() })
+                };
+                let _ = writeln!(
+                    text,
+                    "{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{}",
+                    scan.id,
+                    f.sample_id,
+                    f.rank,
+                    f.suspicion,
+                    f.flagged,
+                    quote(&f.given_class),
+                    quote(&f.suggested_class),
+                    f.suggested_p,
+                    f.self_confidence,
+                    f.normalized_margin,
+                    f.cluster,
+                    detectors,
+                    quote(&json(serde_json::to_string(&f.reason))?),
+                    quote(&json(serde_json::to_string(&f.neighbours))?),
+                );
+            }
+            let mut copy = tx
+                .copy_in_raw(
+                    "copy findings (scan_id, sample_id, rank, suspicion, flagged, given_class, suggested_class,
+                       suggested_p, self_confidence, normalized_margin, cluster, detectors, reason, neighbours)
+                     from stdin (format csv)",
+                )
+                .await?;
+            copy.send(text.as_bytes()).await?;
+            copy.finish().await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Newest first.
+    pub async fn scans(&self, dataset: Uuid, limit: i64) -> Result<Vec<Scan>> {
+        Ok(sqlx::query_as!(
+            Scan,
+            "select id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob, created_at from scans
+             where dataset_id = $1 order by seq desc limit $2",
+            dataset,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    pub async fn scan(&self, dataset: Uuid, id: Uuid) -> Result<Scan> {
+        sqlx::query_as!(
+            Scan,
+            "select id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob, created_at from scans
+             where dataset_id = $1 and id = $2",
+            dataset,
+            id
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| StoreError::not_found("scan", id.to_string()))
+    }
+
+    pub async fn latest_scan(&self, dataset: Uuid) -> Result<Option<Scan>> {
+        Ok(self.scans(dataset, 1).await?.pop())
+    }
+
+    /// Newest first.
+    pub async fn rounds(&self, dataset: Uuid, limit: i64) -> Result<Vec<Round>> {
+        Ok(sqlx::query_as!(
+            Round,
+            r#"with turns as (
+                 select id, snapshot_id, n_samples, n_flagged, created_at, row_number() over (order by seq) as number,
+                   lead(created_at) over (order by seq) as until
+                 from scans where dataset_id = $1)
+               select t.number as "number!", t.id as scan_id, t.snapshot_id, t.created_at as scanned_at,
+                 t.n_samples, t.n_flagged, coalesce(r.reviews, 0) as "reviews!", coalesce(r.corrections, 0) as "corrections!",
+                 m.id as "training_id?", (m.metrics ->> 'mean_f1')::float8 as mean_f1
+               from turns t
+               left join lateral (
+                 select count(*) as reviews,
+                   count(*) filter (where decision = 'relabel' and classes[1] is distinct from class_before) as corrections
+                 from reviews where dataset_id = $1 and created_at >= t.created_at and (t.until is null or created_at < t.until)) r on true
+               left join lateral (
+                 select id, metrics from trainings
+                 where dataset_id = $1 and created_at >= t.created_at and (t.until is null or created_at < t.until)
+                 order by seq desc limit 1) m on true
+               order by t.number desc limit $2"#,
+            dataset,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+}
+
+/// A CSV field in double quotes.
+fn quote(s: &str) -> String {
+    format!("\"{}\"", s.replace('"', "\"\""))
+}

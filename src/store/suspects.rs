@@ -1,0 +1,198 @@
+//! The findings of a scan as reviewers walk through them: rank order, filters, keyset paging.
+
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use sqlx::{FromRow, Postgres, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::{Page, Result, Store, StoreError, keyword};
+use crate::domain::{Detector, Neighbour, Reason};
+
+/// Which suspects. Absent fields do not filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct SuspectFilter {
+    /// Given or suggested class is this one, or lies under this node.
+    pub class: Option<String>,
+    /// This detector agrees.
+    pub detector: Option<Detector>,
+    pub status: Option<SuspectStatus>,
+    /// Also rows below the cut (default: flagged only).
+    pub all: bool,
+    /// Given and suggested class under different level-1 nodes (true) or the same (false).
+    pub cross_parent: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspectStatus {
+    /// Nobody has decided yet, or the last word was "unsure".
+    Open,
+    Kept,
+    Relabelled,
+    Unsure,
+    /// Ambiguous, out of taxonomy or bad media.
+    Other,
+}
+
+/// One line of the suspects page.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Suspect {
+    pub sample_id: i64,
+    pub external_id: String,
+    pub title: String,
+    pub rank: i32,
+    pub suspicion: f32,
+    pub flagged: bool,
+    pub given_class: String,
+    pub current_class: Option<String>,
+    pub suggested_class: String,
+    pub suggested_p: f32,
+    pub self_confidence: f32,
+    pub normalized_margin: f32,
+    pub detectors: Vec<Detector>,
+    pub reason: Reason,
+    pub neighbours: Vec<Neighbour>,
+    pub cluster: i32,
+    /// Decision of the last review.
+    pub review: Option<String>,
+    pub has_media: bool,
+    pub duration_ms: Option<i32>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    sample_id: i64,
+    external_id: String,
+    title: String,
+    rank: i32,
+    suspicion: f32,
+    flagged: bool,
+    given_class: String,
+    current_class: Option<String>,
+    suggested_class: String,
+    suggested_p: f32,
+    self_confidence: f32,
+    normalized_margin: f32,
+    detectors: Vec<String>,
+    reason: Json<Reason>,
+    neighbours: Json<Vec<Neighbour>>,
+    cluster: i32,
+    review: Option<String>,
+    has_media: bool,
+    duration_ms: Option<i32>,
+}
+
+impl TryFrom<Row> for Suspect {
+    type Error = StoreError;
+    fn try_from(r: Row) -> Result<Self> {
+        Ok(Self {
+            sample_id: r.sample_id,
+            external_id: r.external_id,
+            title: r.title,
+            rank: r.rank,
+            suspicion: r.suspicion,
+            flagged: r.flagged,
+            given_class: r.given_class,
+            current_class: r.current_class,
+            suggested_class: r.suggested_class,
+            suggested_p: r.suggested_p,
+            self_confidence: r.self_confidence,
+            normalized_margin: r.normalized_margin,
+            detectors: r
+                .detectors
+                .iter()
+                .map(|d| keyword("detector", d, Detector::parse))
+                .collect::<Result<Vec<_>>>()?,
+            reason: r.reason.0,
+            neighbours: r.neighbours.0,
+            cluster: r.cluster,
+            review: r.review,
+            has_media: r.has_media,
+            duration_ms: r.duration_ms,
+        })
+    }
+}
+
+const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.suspicion, f.flagged, f.given_class, \
+    c.class as current_class, f.suggested_class, f.suggested_p, f.self_confidence, f.normalized_margin, f.detectors, \
+    f.reason, f.neighbours, f.cluster, r.decision as review, s.media_state = 'ready' as has_media, s.duration_ms \
+    from findings f join samples s on s.id = f.sample_id \
+    left join current_labels c on c.sample_id = f.sample_id \
+    left join review_status r on r.sample_id = f.sample_id where s.dataset_id = ";
+
+impl Store {
+    fn suspects_query(dataset: Uuid, scan: Uuid, filter: &SuspectFilter) -> QueryBuilder<Postgres> {
+        let mut q = QueryBuilder::new(COLUMNS);
+        q.push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
+        if !filter.all {
+            q.push(" and f.flagged");
+        }
+        if let Some(class) = &filter.class {
+            // the node itself and every leaf below it
+            q.push(
+                " and exists (with recursive below as (select node from taxonomy_nodes where dataset_id = ",
+            )
+            .push_bind(dataset)
+            .push(" and node = ")
+            .push_bind(class.clone())
+            .push(
+                " union all select n.node from taxonomy_nodes n join below b on n.parent = b.node where n.dataset_id = ",
+            )
+            .push_bind(dataset)
+            .push(") select 1 from below where node = f.given_class or node = f.suggested_class)");
+        }
+        if let Some(detector) = filter.detector {
+            q.push(" and ").push_bind(detector.as_str()).push(" = any(f.detectors)");
+        }
+        if let Some(cross) = filter.cross_parent {
+            q.push(" and (f.reason ->> 'cross_parent')::boolean = ").push_bind(cross);
+        }
+        match filter.status {
+            None => {}
+            Some(SuspectStatus::Open) => {
+                q.push(" and (r.decision is null or r.decision = 'unsure')");
+            }
+            Some(SuspectStatus::Kept) => {
+                q.push(" and r.decision = 'keep'");
+            }
+            Some(SuspectStatus::Relabelled) => {
+                q.push(" and r.decision = 'relabel'");
+            }
+            Some(SuspectStatus::Unsure) => {
+                q.push(" and r.decision = 'unsure'");
+            }
+            Some(SuspectStatus::Other) => {
+                q.push(" and r.decision in ('ambiguous', 'out_of_taxonomy', 'bad_media')");
+            }
+        }
+        q
+    }
+
+    /// Suspects after `after` (a rank; 0: from the top), most suspicious first.
+    pub async fn suspects(
+        &self,
+        dataset: Uuid,
+        scan: Uuid,
+        filter: &SuspectFilter,
+        after: i32,
+        limit: i64,
+    ) -> Result<Page<Suspect>> {
+        let mut q = Self::suspects_query(dataset, scan, filter);
+        q.push(" and f.rank > ").push_bind(after).push(" order by f.rank limit ").push_bind(limit + 1);
+        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
+        let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(suspects, limit, |s| s.rank.to_string()))
+    }
+
+    /// What the scan says of one sample; `None` when it was not part of it.
+    pub async fn suspect(&self, dataset: Uuid, scan: Uuid, sample: i64) -> Result<Option<Suspect>> {
+        let all = SuspectFilter { all: true, ..Default::default() };
+        let mut q = Self::suspects_query(dataset, scan, &all);
+        q.push(" and f.sample_id = ").push_bind(sample);
+        let row: Option<Row> = q.build_query_as().fetch_optional(&self.pool).await?;
+        row.map(Suspect::try_from).transpose()
+    }
+}
