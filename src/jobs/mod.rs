@@ -1,1 +1,133 @@
-//! jobs
+//! Background work: the queue, and one file per job. This room ties the others together; it is the
+//! only one that knows the database, the arrays and the files at once.
+//!
+//! A job is a row in `jobs` (what users see) and a message in the queue library's tables (delivery:
+//! claim, retry, recovery after a crash). [`Services`] is what every job and every handler works with.
+
+pub mod encode;
+pub mod export;
+pub mod import;
+pub mod progress;
+pub mod queue;
+pub mod scan;
+pub mod snapshot;
+pub mod train;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::blobs::{BlobError, Blobs};
+use crate::config::Config;
+use crate::domain::JobKind;
+use crate::store::{Store, StoreError};
+
+/// The running parts, cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    pub store: Store,
+    pub blobs: Blobs,
+    pub config: Arc<Config>,
+    pub native: Arc<crate::native::Native>,
+    pub(crate) queue: queue::Queue,
+}
+
+/// How a job ends when it does not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Someone asked it to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// Another start of the same job has taken over.
+    #[error("superseded by another worker")]
+    Superseded,
+    /// Trying again would end the same way; the text is for people.
+    #[error("{0}")]
+    Failed(String),
+    /// Nothing wrong with the job: the database or the blob store did not answer. It is tried again.
+    #[error("{0}")]
+    Transient(String),
+}
+
+impl From<StoreError> for JobError {
+    fn from(e: StoreError) -> Self {
+        if e.is_transient() { Self::Transient(e.to_string()) } else { Self::Failed(e.to_string()) }
+    }
+}
+
+impl From<BlobError> for JobError {
+    fn from(e: BlobError) -> Self {
+        Self::Failed(e.to_string())
+    }
+}
+
+impl From<std::io::Error> for JobError {
+    fn from(e: std::io::Error) -> Self {
+        Self::Failed(e.to_string())
+    }
+}
+
+impl From<tokio::task::JoinError> for JobError {
+    fn from(e: tokio::task::JoinError) -> Self {
+        Self::Failed(format!("a worker thread died: {e}"))
+    }
+}
+
+impl Services {
+    /// Connects to the database at `url`, migrates it, opens the blob store.
+    pub async fn open(config: Config, native: crate::native::Native, url: &str) -> anyhow::Result<Self> {
+        let store = Store::connect(url).await?;
+        let blobs = Blobs::open(&config.blob_url, &config.state.join("blobs"))?;
+        let queue = queue::Queue::open(&store).await?;
+        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), queue })
+    }
+
+    /// Scratch space on the same disk as the state.
+    pub fn scratch(&self) -> std::io::Result<tempfile::TempDir> {
+        let dir: PathBuf = self.config.state.join("scratch");
+        std::fs::create_dir_all(&dir)?;
+        tempfile::TempDir::new_in(dir)
+    }
+
+    pub async fn enqueue_import(&self, args: &import::ImportArgs) -> Result<Uuid, JobError> {
+        crate::store::datasets::check_name(&args.dataset)?;
+        let dataset = match self.store.dataset(&args.dataset).await {
+            Ok(d) => Some(d.id),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(e) => return Err(e.into()),
+        };
+        self.enqueue(JobKind::Import, dataset, args).await
+    }
+
+    pub async fn enqueue_encode(&self, dataset: Uuid) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Encode, Some(dataset), &encode::EncodeArgs {}).await
+    }
+
+    /// A scan takes a snapshot and encodes what is missing first.
+    pub async fn enqueue_scan(&self, dataset: Uuid, args: &scan::ScanArgs) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Scan, Some(dataset), args).await
+    }
+
+    /// The recipe is checked here, so that a wrong one is refused before it is queued.
+    pub async fn enqueue_train(&self, dataset: Uuid, args: &train::TrainArgs) -> Result<Uuid, JobError> {
+        args.check()?;
+        self.enqueue(JobKind::Train, Some(dataset), args).await
+    }
+
+    pub async fn enqueue_export(&self, dataset: Uuid, args: &export::ExportArgs) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Export, Some(dataset), args).await
+    }
+
+    async fn enqueue<A: serde::Serialize>(
+        &self,
+        kind: JobKind,
+        dataset: Option<Uuid>,
+        args: &A,
+    ) -> Result<Uuid, JobError> {
+        let args = serde_json::to_value(args).map_err(|e| JobError::Failed(e.to_string()))?;
+        let id = self.store.insert_job(kind, dataset, &args).await?;
+        self.queue.send(id).await?;
+        Ok(id)
+    }
+}

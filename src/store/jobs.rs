@@ -54,6 +54,12 @@ pub enum Begin {
     Skip,
 }
 
+/// Held while a job runs; dropping it closes the connection and so frees the lock.
+#[derive(Debug)]
+pub struct JobLock {
+    _connection: sqlx::PgConnection,
+}
+
 struct Row {
     id: Uuid,
     kind: String,
@@ -149,6 +155,18 @@ impl Store {
         .into_iter()
         .map(Job::try_from)
         .collect()
+    }
+
+    /// The right to run the job: an advisory lock on a connection of its own, gone with the worker.
+    /// `None`: another worker holds it.
+    pub async fn lock_job(&self, id: Uuid) -> Result<Option<JobLock>> {
+        let mut connection = self.pool.acquire().await?.detach();
+        let (high, low) = id.as_u64_pair();
+        let key = (high ^ low).cast_signed();
+        let held = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "held!""#, key)
+            .fetch_one(&mut connection)
+            .await?;
+        Ok(held.then_some(JobLock { _connection: connection }))
     }
 
     /// A worker takes the job up. The start is counted here, because the queue's recovery does not
