@@ -11,6 +11,11 @@ use serde::Deserialize;
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
+/// `TAMIS_` variables that are read elsewhere: by this loader, the log, the command line's language,
+/// and `native`, which knows its parts under short names too.
+const OUTSIDE: &[&str] =
+    &["config", "log", "lang", "native_dir", "onnxruntime", "postgres_bin", "ffmpeg", "shared_data"];
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -107,6 +112,14 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// What the command line sets.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub state: Option<PathBuf>,
+    pub bind: Option<SocketAddr>,
+    pub allow_remote: bool,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("configuration: {0}")]
@@ -116,22 +129,25 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads defaults, file and environment; `state` and `bind` from the command line win.
-    pub fn load(state: Option<&Path>, bind: Option<SocketAddr>) -> Result<Self, ConfigError> {
+    /// Reads defaults, file and environment; what the command line says wins.
+    pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Ok(file) = std::env::var("TAMIS_CONFIG") {
             figment = figment.merge(Toml::file_exact(file));
         }
         figment = figment.merge(
-            Env::prefixed("TAMIS_").filter(|k| !matches!(k.as_str(), "config" | "log" | "lang")).split("__"),
+            Env::prefixed("TAMIS_").filter(|k| !OUTSIDE.contains(&k.as_str())).split("__"),
         );
         figment = figment.merge(Env::raw().only(&["DATABASE_URL"]));
-        Self::from_figment(figment, state, bind)
+        Self::from_figment(figment, overrides)
     }
 
     /// The compiled-in defaults alone, for tests and tools that must not depend on the environment.
     pub fn defaults(state: &Path) -> Result<Self, ConfigError> {
-        Self::from_figment(Figment::from(Toml::string(DEFAULTS)), Some(state), None)
+        Self::from_figment(
+            Figment::from(Toml::string(DEFAULTS)),
+            &Overrides { state: Some(state.to_owned()), ..Default::default() },
+        )
     }
 
     fn from_figment(
@@ -151,9 +167,10 @@ impl Config {
                 .map_err(|e| ConfigError::Invalid { key: "state", rule: e.to_string() })?
                 .join(&config.state);
         }
-        if let Some(bind) = bind {
+        if let Some(bind) = overrides.bind {
             config.server.bind = bind;
         }
+        config.server.allow_remote |= overrides.allow_remote;
         config.validate()?;
         Ok(config)
     }
@@ -226,7 +243,7 @@ mod tests {
 
     fn with(toml: &str) -> Result<Config, ConfigError> {
         let f = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(toml));
-        Config::from_figment(f, Some(Path::new("/s")), None)
+        Config::from_figment(f, &Overrides { state: Some("/s".into()), ..Default::default() })
     }
 
     #[test]

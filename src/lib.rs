@@ -5,7 +5,9 @@
 //! snapshot -> model. Who may know whom is checked by `tests/it/rooms.rs`.
 
 pub mod blobs;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod detect;
 pub mod domain;
 pub mod encode;

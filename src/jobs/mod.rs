@@ -6,12 +6,15 @@
 
 pub mod encode;
 pub mod export;
+mod features;
 pub mod import;
+mod media;
 pub mod progress;
 pub mod queue;
 pub mod scan;
 pub mod snapshot;
 pub mod train;
+mod vectors;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -116,6 +119,7 @@ impl Services {
     }
 
     pub async fn enqueue_export(&self, dataset: Uuid, args: &export::ExportArgs) -> Result<Uuid, JobError> {
+        args.check()?;
         self.enqueue(JobKind::Export, Some(dataset), args).await
     }
 

@@ -1,11 +1,24 @@
 //! A head trained on the current labels of a snapshot, measured on a held-out split, out as ONNX.
 
+use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::progress::Progress;
-use super::{JobError, Services};
+use super::scan::Labelled;
+use super::vectors::{self, Features};
+use super::{JobError, Services, encode, snapshot};
+use crate::encode::Runtime;
+use crate::store::trainings::Training;
+use crate::train::{
+    LinearHead, Metrics, PRESETS, Recipe, argmax_rows, evaluate, fit_fold_path, holdout_split, onnx, select,
+    stratified_folds,
+};
+
+/// Held-out rows on which the exported model is compared with the trained one.
+const COMPARED: usize = 1000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -19,15 +32,181 @@ pub struct TrainArgs {
 impl TrainArgs {
     /// Refuses a wrong recipe by name of key and rule.
     pub fn check(&self) -> Result<(), JobError> {
-        Ok(())
+        self.parsed().map(|_| ())
+    }
+
+    fn parsed(&self) -> Result<Recipe, JobError> {
+        match self.recipe.as_deref().map(str::trim) {
+            None | Some("") => Ok(Recipe::default()),
+            Some(name) if PRESETS.contains(&name) => Recipe::preset(name),
+            // a name rather than TOML: one word
+            Some(name) if !name.contains(['=', '\n']) => Recipe::preset(name),
+            Some(text) => Recipe::parse(text),
+        }
+        .map_err(|e| JobError::Failed(e.to_string()))
     }
 }
 
 pub(crate) async fn run(
-    _services: &Services,
-    _dataset: Uuid,
-    _args: TrainArgs,
-    _progress: &Progress,
-) -> Result<serde_json::Value, JobError> {
-    Err(JobError::Failed("train is not built yet".into()))
+    services: &Services,
+    dataset: Uuid,
+    args: TrainArgs,
+    progress: &Progress,
+) -> Result<Value, JobError> {
+    let recipe = args.parsed()?;
+    progress.stage("snapshot", None);
+    let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "training").await?;
+    let taxonomy = services.store.taxonomy(dataset).await?;
+    encode::missing(services, dataset, progress).await?;
+    progress.stage("load_features", None);
+    let labelled = Labelled::of(&taxonomy, snapshot::labels_of(services, &snapshot).await?)?;
+    let features = vectors::features(services, dataset, &labelled.ids, &recipe.fields).await?;
+    if features.blocks.is_empty() {
+        return Err(JobError::Failed("no field of the recipe could be encoded".into()));
+    }
+    let metadata = vec![
+        ("classes".to_owned(), json!(taxonomy.class_ids().collect::<Vec<_>>()).to_string()),
+        ("taxonomy_hash".to_owned(), taxonomy.hash()),
+        ("snapshot".to_owned(), snapshot.id.clone()),
+        ("recipe".to_owned(), recipe.to_toml()),
+        ("input".to_owned(), json!(features.blocks).to_string()),
+    ];
+    progress.stage("train", Some(recipe.folds + 1));
+    let (dylib, p, recipe2) = (services.native.onnxruntime.clone(), progress.clone(), recipe.clone());
+    let trained = tokio::task::spawn_blocking(move || {
+        let t = train(&features, &labelled, &recipe2, &metadata, &p)?;
+        let parity = match dylib {
+            Some(dylib) => Some(parity(&dylib, &t)?),
+            None => None,
+        };
+        Ok::<_, JobError>((t, parity))
+    })
+    .await?;
+    let (trained, parity) = trained?;
+    if parity.is_none() {
+        progress.log("warn", "ONNX Runtime is missing (run scripts/setup): the exported model was not run").await?;
+    }
+
+    progress.stage("save", None);
+    let id = Uuid::now_v7();
+    let onnx_blob = format!("models/{}/{id}.onnx", dataset.simple());
+    services.blobs.put(&onnx_blob, trained.onnx).await?;
+    let mut metrics = serde_json::to_value(&trained.metrics).map_err(|e| JobError::Failed(e.to_string()))?;
+    if let Some(m) = metrics.as_object_mut() {
+        m.insert("n_train".into(), json!(trained.n_train));
+        m.insert("c".into(), json!(trained.c));
+        m.insert("onnx_max_difference".into(), json!(parity.as_ref().map(|p| p.max_difference)));
+        m.insert("onnx_same_argmax".into(), json!(parity.as_ref().map(|p| p.same_argmax)));
+        m.insert("onnx_compared".into(), json!(parity.as_ref().map(|p| p.n)));
+        m.insert("classes".into(), json!(taxonomy.class_ids().collect::<Vec<_>>()));
+    }
+    let training = Training {
+        id,
+        snapshot_id: snapshot.id.clone(),
+        job_id: Some(progress.job_id),
+        recipe: serde_json::to_value(&recipe).map_err(|e| JobError::Failed(e.to_string()))?,
+        metrics: metrics.clone(),
+        onnx_blob,
+        previous_id: None,
+        created_at: chrono::Utc::now(),
+    };
+    progress.check()?;
+    services.store.insert_training(dataset, &training).await?;
+    Ok(json!({"training_id": id, "snapshot_id": snapshot.id, "metrics": metrics}))
+}
+
+struct Trained {
+    metrics: Metrics,
+    c: f32,
+    n_train: usize,
+    onnx: Vec<u8>,
+    /// Held-out (or, without any, training) rows and what the head says of them.
+    probe: Array2<f32>,
+    expected: Array2<f32>,
+}
+
+/// C by cross-validation on the training part, one fit on all of it, measured on the rest.
+fn train(
+    features: &Features,
+    labelled: &Labelled,
+    recipe: &Recipe,
+    metadata: &[(String, String)],
+    progress: &Progress,
+) -> Result<Trained, JobError> {
+    let failed = |e: crate::train::TrainError| JobError::Failed(format!("training: {e}"));
+    let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seed);
+    let rows = |want: bool| -> Vec<usize> { (0..held.len()).filter(|&i| held[i] == want).collect() };
+    let (train_rows, test_rows) = (rows(false), rows(true));
+    if test_rows.is_empty() {
+        return Err(JobError::Failed("the held-out split is empty: more labelled samples or a larger holdout".into()));
+    }
+    let x = features.matrix.select(Axis(0), &train_rows);
+    let y: Vec<usize> = train_rows.iter().map(|&i| labelled.y[i]).collect();
+    let k = labelled.n_classes;
+    let params = recipe.linear_params();
+    let go_on = |_: usize| progress.go_on();
+    let c = if let [c] = recipe.c[..] {
+        c
+    } else {
+        let folds = stratified_folds(&y, k, recipe.folds, None, recipe.seed);
+        let mut paths = Vec::with_capacity(recipe.folds);
+        for fold in 0..recipe.folds {
+            let path = fit_fold_path(x.view(), &y, k, &folds, fold, &recipe.c, &params, &go_on);
+            progress.check()?;
+            paths.push(path.map_err(failed)?);
+            progress.add(1);
+        }
+        select(&paths, k).map_err(failed)?.c
+    };
+    let head = LinearHead::fit(x.view(), &y, k, None, &params.with_c(c, y.len()), &go_on);
+    progress.check()?;
+    let head = head.map_err(failed)?;
+    progress.add(1);
+    let test_x = features.matrix.select(Axis(0), &test_rows);
+    let probabilities = head.predict_proba(test_x.view());
+    let truth: Vec<usize> = test_rows.iter().map(|&i| labelled.y[i]).collect();
+    let metrics = evaluate(&truth, &argmax_rows(probabilities.view()), &labelled.class_roots, k);
+    let n = test_x.nrows().min(COMPARED);
+    Ok(Trained {
+        metrics,
+        c,
+        n_train: y.len(),
+        onnx: onnx::write(&head, metadata),
+        probe: test_x.slice(ndarray::s![..n, ..]).to_owned(),
+        expected: probabilities.slice(ndarray::s![..n, ..]).to_owned(),
+    })
+}
+
+struct Parity {
+    n: usize,
+    max_difference: f32,
+    same_argmax: bool,
+}
+
+/// Runs the exported file in ONNX Runtime on the probe rows.
+fn parity(dylib: &std::path::Path, t: &Trained) -> Result<Parity, JobError> {
+    let failed = |e: crate::encode::EncodeError| JobError::Failed(format!("the exported model does not run: {e}"));
+    let runtime = Runtime::load(dylib, 1, &[]).map_err(failed)?;
+    let got = runtime.run_matrix(&t.onnx, onnx::INPUT, onnx::PROBABILITIES, t.probe.view()).map_err(failed)?;
+    let max_difference = got.iter().zip(&t.expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    Ok(Parity {
+        n: t.probe.nrows(),
+        max_difference,
+        same_argmax: argmax_rows(got.view()) == argmax_rows(t.expected.view()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_come_by_name_or_as_text_and_wrong_ones_are_refused_before_they_are_queued() {
+        let args = |r: &str| TrainArgs { recipe: Some(r.into()), snapshot: None };
+        assert!(TrainArgs::default().check().is_ok());
+        assert!(args("quick").check().is_ok());
+        assert!(args("seed = 3").check().is_ok());
+        assert!(args("sed = 3").check().unwrap_err().to_string().contains("sed"));
+        assert!(args("slow").check().unwrap_err().to_string().contains("slow"));
+    }
 }

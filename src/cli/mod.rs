@@ -1,0 +1,161 @@
+//! The command line: one subcommand, one call. Exit code 0 only when what was asked is done,
+//! 1 when it failed, 2 when the command was not understood.
+
+mod demo;
+mod doctor;
+mod house;
+mod import;
+mod watch;
+mod work;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+
+#[derive(Parser)]
+#[command(name = "tamis", version, about = "Gets the labels of short-video datasets right", max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Clone)]
+struct Common {
+    /// Folder of the embedded database, blobs and caches [default: a folder in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show every native part: version, path, works or why not
+    Doctor {
+        /// Machine-readable
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve the pages and the API, and work on jobs
+    Serve(Serve),
+    /// Import the demo dataset, scan it, print what was found, serve the pages
+    Demo {
+        /// Stop after the scan
+        #[arg(long)]
+        no_serve: bool,
+        /// Machine-readable summary (implies --no-serve)
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        serve: Serve,
+    },
+    /// Bring a dataset in, or more rows of one
+    Import(import::Arguments),
+    /// Encode what is missing and run the detectors
+    Scan {
+        /// Dataset
+        name: String,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the current labels with what the last scan says of them
+    Export {
+        /// Dataset
+        name: String,
+        #[arg(long, value_parser = ["jsonl", "csv", "parquet"])]
+        format: String,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Train a model on the current labels
+    Train {
+        /// Dataset
+        name: String,
+        /// A recipe file (TOML) or the name of a preset [default: quick]
+        #[arg(long)]
+        recipe: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Work on jobs without serving
+    Worker,
+    #[command(hide = true)]
+    SupervisePostgres {
+        #[arg(long)]
+        bin: PathBuf,
+    },
+}
+
+#[derive(Args, Clone)]
+struct Serve {
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long)]
+    bind: Option<SocketAddr>,
+    /// Listen on other than loopback addresses although there is no sign-in yet
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+/// Parses the arguments, runs the command, says what went wrong on standard error.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::SupervisePostgres { bin } = &cli.command {
+        let Some(state) = &cli.common.state else {
+            return ExitCode::from(2);
+        };
+        return report(crate::native::postgres::supervise(state, bin).map_err(Into::into));
+    }
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("TAMIS_LOG").unwrap_or_else(|_| "warn,sqlx=error".into()),
+        )
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(r) => r,
+        Err(e) => return report(Err(e.into())),
+    };
+    let result = runtime.block_on(run(cli));
+    // a blocking thread in the middle of a batch must not hold the exit
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    report(result)
+}
+
+fn report(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("tamis: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let state = cli.common.state.as_deref();
+    let config = |serve: Option<&Serve>| load(state, serve);
+    match cli.command {
+        Command::Doctor { json } => doctor::run(&config(None)?, json).await,
+        Command::Serve(serve) => work::serve(config(Some(&serve))?).await,
+        Command::Demo { no_serve, json, serve } => demo::run(config(Some(&serve))?, no_serve || json, json).await,
+        Command::Import(arguments) => import::run(config(None)?, arguments).await,
+        Command::Scan { name, json } => work::scan(config(None)?, &name, json).await,
+        Command::Export { name, format, out } => work::export(config(None)?, &name, &format, &out).await,
+        Command::Train { name, recipe, json } => work::train(config(None)?, &name, recipe, json).await,
+        Command::Worker => work::worker(config(None)?).await,
+        Command::SupervisePostgres { .. } => Ok(()),
+    }
+}
+
+fn load(state: Option<&Path>, serve: Option<&Serve>) -> anyhow::Result<Config> {
+    Ok(Config::load(&Overrides {
+        state: state.map(Path::to_owned),
+        bind: serve.and_then(|s| s.bind),
+        allow_remote: serve.is_some_and(|s| s.allow_remote),
+    })?)
+}

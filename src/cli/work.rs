@@ -1,0 +1,171 @@
+//! The commands that queue a job and wait for it, and the two that serve.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::house::{House, interrupted};
+use super::watch;
+use crate::config::Config;
+use crate::jobs::export::ExportArgs;
+use crate::jobs::scan::ScanArgs;
+use crate::jobs::train::TrainArgs;
+use crate::messages::{self, Lang};
+
+pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
+    serve_house(House::open_with_worker(config).await?).await
+}
+
+/// Serves until ctrl-c or SIGTERM, then stops server, worker and database in order.
+pub(super) async fn serve_house(house: House) -> anyhow::Result<()> {
+    let bind = house.services.config.server.bind;
+    let listener = match tokio::net::TcpListener::bind(bind).await {
+        Ok(l) => l,
+        Err(e) => {
+            house.close().await;
+            return Err(e).with_context(|| format!("cannot listen on {bind}; choose another address with --bind"));
+        }
+    };
+    println!("Tamis serves http://{} (ctrl-c stops it)", listener.local_addr()?);
+    let server = tokio::spawn(crate::web::serve(house.services.clone(), listener, house.shutdown()));
+    tokio::select! {
+        () = interrupted() => {}
+        () = async { while !server.is_finished() { tokio::time::sleep(std::time::Duration::from_millis(200)).await } } => {}
+    }
+    house.stop();
+    let served = server.await;
+    house.close().await;
+    served??;
+    Ok(())
+}
+
+pub(super) async fn worker(config: Config) -> anyhow::Result<()> {
+    let house = House::open_with_worker(config).await?;
+    println!("Tamis works on jobs (ctrl-c stops it)");
+    interrupted().await;
+    house.close().await;
+    Ok(())
+}
+
+pub(super) async fn scan(config: Config, name: &str, json: bool) -> anyhow::Result<()> {
+    let house = House::open_with_worker(config).await?;
+    let done = async {
+        let result = scan_house(&house, name, json).await?;
+        if json {
+            println!("{}", serde_json::to_string_pretty(&result)?);
+        } else {
+            print_summary(&house, name, &result, 10).await?;
+        }
+        anyhow::Ok(())
+    }
+    .await;
+    house.close().await;
+    done
+}
+
+/// Runs a scan as a job and returns its result.
+pub(super) async fn scan_house(house: &House, name: &str, quiet: bool) -> anyhow::Result<Value> {
+    let dataset = house.services.store.dataset(name).await?;
+    let id = house.services.enqueue_scan(dataset.id, &ScanArgs::default()).await?;
+    Ok(watch::finish(house, id, quiet).await?.result.unwrap_or_default())
+}
+
+/// Samples, classes, flagged, and the first suspects with their one-line reasons.
+pub(super) async fn print_summary(house: &House, name: &str, result: &Value, top: i64) -> anyhow::Result<()> {
+    let lang = Lang::of_terminal();
+    let store = &house.services.store;
+    let dataset = store.dataset(name).await?;
+    let taxonomy = store.taxonomy(dataset.id).await?;
+    let n = |key: &str| result.get(key).and_then(Value::as_i64).unwrap_or(0);
+    println!(
+        "{}",
+        lang.fill(
+            "cli.scan.summary",
+            &[
+                ("name", name),
+                ("samples", &n("samples").to_string()),
+                ("classes", &n("classes").to_string()),
+                ("labelled", &n("labelled").to_string()),
+                ("flagged", &n("flagged").to_string()),
+            ],
+        )
+    );
+    if let Some(scan) = store.latest_scan(dataset.id).await? {
+        let filter = crate::store::suspects::SuspectFilter { all: true, ..Default::default() };
+        for s in store.suspects(dataset.id, scan.id, &filter, 0, top).await?.items {
+            println!(
+                "{:>4}  {:.2}  {}\n            {}",
+                s.rank,
+                s.suspicion,
+                s.external_id,
+                messages::reason(lang, &s.reason, &taxonomy)
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn export(config: Config, name: &str, format: &str, out: &Path) -> anyhow::Result<()> {
+    let house = House::open_with_worker(config).await?;
+    let done = async {
+        let services = &house.services;
+        let dataset = services.store.dataset(name).await?;
+        let args = ExportArgs { format: format.to_owned(), snapshot: None };
+        let id = services.enqueue_export(dataset.id, &args).await?;
+        let result = watch::finish(&house, id, false).await?.result.unwrap_or_default();
+        let export = result.get("export_id").and_then(Value::as_str).context("the job left no export")?;
+        let export = services.store.export(dataset.id, export.parse()?).await?;
+        let size = services.blobs.size(&export.blob).await?.context("the export's file is gone")?;
+        let mut stream = services.blobs.stream(&export.blob, 0..size).await?;
+        // written beside the target and renamed, so that a full disk leaves the old file whole
+        let part = out.with_added_extension("part");
+        let mut file = tokio::fs::File::create(&part).await.with_context(|| format!("{}", part.display()))?;
+        while let Some(chunk) = futures::StreamExt::next(&mut stream).await {
+            tokio::io::AsyncWriteExt::write_all(&mut file, &chunk?).await?;
+        }
+        file.sync_all().await?;
+        tokio::fs::rename(&part, out).await.with_context(|| format!("{}", out.display()))?;
+        let manifest = out.with_added_extension("manifest.json");
+        tokio::fs::write(&manifest, serde_json::to_vec_pretty(&export.manifest)?).await?;
+        println!("{} ({} bytes), {}", out.display(), size, manifest.display());
+        anyhow::Ok(())
+    }
+    .await;
+    house.close().await;
+    done
+}
+
+pub(super) async fn train(config: Config, name: &str, recipe: Option<String>, json: bool) -> anyhow::Result<()> {
+    let recipe = match recipe {
+        Some(r) if Path::new(&r).is_file() => Some(std::fs::read_to_string(&r)?),
+        Some(r) if r.ends_with(".toml") => anyhow::bail!("recipe: {r} is not a file"),
+        other => other,
+    };
+    let house = House::open_with_worker(config).await?;
+    let done = async {
+        let dataset = house.services.store.dataset(name).await?;
+        let args = TrainArgs { recipe, snapshot: None };
+        let id = house.services.enqueue_train(dataset.id, &args).await?;
+        let result = watch::finish(&house, id, json).await?.result.unwrap_or_default();
+        if json {
+            println!("{}", serde_json::to_string_pretty(&result)?);
+            return Ok(());
+        }
+        let m = result.get("metrics").cloned().unwrap_or_default();
+        let f = |key: &str| m.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        println!(
+            "mean F1 {:.4}  (level 1: micro {:.4}, macro {:.4}; leaf: micro {:.4}, macro {:.4}; {} held-out samples)",
+            f("mean_f1"),
+            f("l1_micro_f1"),
+            f("l1_macro_f1"),
+            f("l2_micro_f1"),
+            f("l2_macro_f1"),
+            m.get("n").and_then(Value::as_i64).unwrap_or(0),
+        );
+        anyhow::Ok(())
+    }
+    .await;
+    house.close().await;
+    done
+}

@@ -1,0 +1,85 @@
+//! Precomputed frame features of an import: they stand in for media and are stored like embeddings.
+
+use std::path::Path;
+
+use ndarray::Array2;
+use uuid::Uuid;
+
+use super::encode::{Shards, input_hash};
+use super::import::StagedFile;
+use super::media::MediaCounts;
+use super::progress::Progress;
+use super::{JobError, Services};
+use crate::domain::Field;
+use crate::encode::{mean_row, normalize_rows};
+use crate::exchange::features::FeatureZip;
+
+/// Members read before their samples are looked up.
+const BATCH: usize = 512;
+
+/// Stores the features of every member whose name is a sample of the dataset.
+pub(crate) async fn ingest(
+    services: &Services,
+    dataset: Uuid,
+    zip: &StagedFile,
+    scratch: &Path,
+    progress: &Progress,
+) -> Result<MediaCounts, JobError> {
+    let file = services.blobs.local_copy(&zip.blob, scratch).await?;
+    let failed = |e: String| JobError::Failed(format!("{}: {e}", zip.file_name));
+    let mut archive = tokio::task::spawn_blocking(move || FeatureZip::open(&file))
+        .await?
+        .map_err(|e| failed(e.to_string()))?;
+    let ids: Vec<String> = archive.ids().map(str::to_owned).collect();
+    progress.stage("features", Some(ids.len()));
+    // staged files are named by the hash of their content
+    let digest = zip.blob.rsplit('/').next().unwrap_or_default();
+    let version = format!("features@{}", digest.get(..8).unwrap_or(digest));
+    let mut writer: Option<Shards<'_>> = None;
+    let mut counts = MediaCounts::default();
+    for batch in ids.chunks(BATCH) {
+        progress.check()?;
+        let known = services.store.sample_ids(dataset, batch).await?;
+        let wanted: Vec<String> = known.iter().map(|(id, _)| id.clone()).collect();
+        let (back, read) = tokio::task::spawn_blocking(move || {
+            let read: Vec<_> = wanted.iter().map(|id| archive.get(id)).collect();
+            (archive, read)
+        })
+        .await?;
+        archive = back;
+        let mut ready = Vec::new();
+        for ((external, id), features) in known.into_iter().zip(read) {
+            let features = match features {
+                Ok(Some(f)) => f,
+                Ok(None) => continue,
+                Err(e) => {
+                    services.store.set_media_bad(id, "bad_features").await?;
+                    progress.log("warn", format!("{external}: {e}")).await?;
+                    counts.bad += 1;
+                    continue;
+                }
+            };
+            if writer.is_none() {
+                writer =
+                    Some(Shards::open(services, dataset, Field::Frames, &version, features.dim, progress).await?);
+            }
+            let hash = input_hash(format!("{version}/{external}").as_bytes());
+            if let Some(w) = writer.as_mut().filter(|w| !w.has(id, hash)) {
+                let frames = Array2::from_shape_vec((features.n_frames, features.dim), features.values)
+                    .map_err(|e| failed(e.to_string()))?;
+                let mut mean = Array2::zeros((1, features.dim));
+                mean.row_mut(0).assign(&mean_row(frames.view()));
+                normalize_rows(&mut mean);
+                w.push(id, hash, mean.into_raw_vec_and_offset().0, Some(frames)).await?;
+            }
+            ready.push(id);
+        }
+        services.store.set_media_features(&ready).await?;
+        counts.ready += ready.len();
+        progress.add(batch.len());
+    }
+    if let Some(w) = writer {
+        w.finish().await?;
+    }
+    Ok(counts)
+}

@@ -1,0 +1,195 @@
+//! The media part of an import: bytes into the blob store under the hash of their content, then
+//! poster, strip and duration by the confined decoder, several clips a process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::progress::Progress;
+use super::{JobError, Services};
+use crate::exchange::media_path;
+use crate::media::{Decoder, Limits, MediaError, MediaInfo};
+use crate::store::samples::{Inspected, MediaRow};
+
+const PAGE: i64 = 256;
+/// Files read into the blob store at once.
+const COPIES: usize = 4;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MediaCounts {
+    pub(crate) ready: usize,
+    pub(crate) bad: usize,
+}
+
+/// Stores and inspects everything of the dataset that waits for it.
+pub(crate) async fn ingest(
+    services: &Services,
+    dataset: Uuid,
+    root: &Path,
+    progress: &Progress,
+) -> Result<MediaCounts, JobError> {
+    let (to_store, _) = services.store.media_waiting(dataset).await?;
+    progress.stage("media_store", usize::try_from(to_store).ok());
+    let mut counts = MediaCounts::default();
+    let mut after = 0;
+    loop {
+        let page = services.store.media_to_store(dataset, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        let bad = stream::iter(page)
+            .map(|row| store_one(services, root, row, progress))
+            .buffer_unordered(COPIES)
+            .try_fold(0, async |n, bad: bool| Ok(n + usize::from(bad)))
+            .await?;
+        counts.bad += bad;
+    }
+    inspect(services, dataset, progress, &mut counts).await?;
+    Ok(counts)
+}
+
+/// True when the file could not be had.
+async fn store_one(services: &Services, root: &Path, row: MediaRow, progress: &Progress) -> Result<bool, JobError> {
+    progress.check()?;
+    let resolved = media_path::resolve(root, row.media_path.as_deref().unwrap_or_default());
+    let bad = match resolved {
+        Ok(path) => {
+            let (blob, _) = services.blobs.put_content(&path).await?;
+            services.store.set_media_blob(row.id, &blob).await?;
+            false
+        }
+        // its row is of an earlier import, from another folder
+        Err(_) => {
+            services.store.set_media_bad(row.id, "unreadable").await?;
+            true
+        }
+    };
+    progress.add(1);
+    Ok(bad)
+}
+
+/// The decoder as configured.
+pub(crate) fn decoder(services: &Services) -> Result<Decoder, JobError> {
+    let ffmpeg = services
+        .native
+        .ffmpeg
+        .clone()
+        .ok_or_else(|| JobError::Failed("ffmpeg is missing: run scripts/setup, then try again".into()))?;
+    let m = &services.config.media;
+    let limits = Limits {
+        wall: Duration::from_secs(m.wall_seconds),
+        cpu_seconds: m.cpu_seconds,
+        address_space_bytes: m.memory_mib << 20,
+        ..Default::default()
+    };
+    Ok(Decoder::new(ffmpeg, limits))
+}
+
+/// How many decoder processes run at once.
+pub(crate) fn parallel(services: &Services) -> usize {
+    match services.config.media.parallel {
+        0 => std::thread::available_parallelism().map_or(2, usize::from),
+        n => n,
+    }
+}
+
+async fn inspect(
+    services: &Services,
+    dataset: Uuid,
+    progress: &Progress,
+    counts: &mut MediaCounts,
+) -> Result<(), JobError> {
+    let (_, waiting) = services.store.media_waiting(dataset).await?;
+    if waiting == 0 {
+        return Ok(());
+    }
+    progress.stage("media_inspect", usize::try_from(waiting).ok());
+    let decoder = decoder(services)?;
+    let batch = services.config.media.batch;
+    let mut after = 0;
+    loop {
+        let page = services.store.media_to_inspect(dataset, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        let batches: Vec<Vec<MediaRow>> = page.chunks(batch).map(<[MediaRow]>::to_vec).collect();
+        let done = stream::iter(batches)
+            .map(|rows| inspect_batch(services, &decoder, rows, progress))
+            .buffer_unordered(parallel(services))
+            .try_collect::<Vec<MediaCounts>>()
+            .await?;
+        for c in done {
+            counts.ready += c.ready;
+            counts.bad += c.bad;
+        }
+    }
+    Ok(())
+}
+
+async fn inspect_batch(
+    services: &Services,
+    decoder: &Decoder,
+    rows: Vec<MediaRow>,
+    progress: &Progress,
+) -> Result<MediaCounts, JobError> {
+    progress.check()?;
+    let scratch = services.scratch()?;
+    let mut inputs: Vec<PathBuf> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        inputs.push(services.blobs.local_copy(row.media_blob.as_deref().unwrap_or_default(), scratch.path()).await?);
+    }
+    let (decoder, dir, paths) = (decoder.clone(), scratch.path().to_owned(), inputs.clone());
+    let results = tokio::task::spawn_blocking(move || decoder.inspect_batch(&paths, &dir)).await?;
+    let mut counts = MediaCounts::default();
+    for ((row, input), result) in rows.iter().zip(&inputs).zip(results) {
+        match result {
+            Ok(info) => {
+                keep(services, row, input, &info).await?;
+                counts.ready += 1;
+            }
+            Err(e) if e.code.is_about_the_clip() => {
+                mark_bad(services, row, &e, progress).await?;
+                counts.bad += 1;
+            }
+            Err(e) => return Err(JobError::Failed(format!("the decoder cannot run: {e}"))),
+        }
+        progress.add(1);
+    }
+    Ok(counts)
+}
+
+async fn keep(services: &Services, row: &MediaRow, input: &Path, info: &MediaInfo) -> Result<(), JobError> {
+    let hash = row.media_blob.as_deref().and_then(|b| b.rsplit('/').next()).unwrap_or_default();
+    let fan = hash.get(..2).unwrap_or("00");
+    let (poster, strip) = (format!("poster/{fan}/{hash}.jpg"), format!("strip/{fan}/{hash}.jpg"));
+    services.blobs.put_file(&poster, &info.poster).await?;
+    services.blobs.put_file(&strip, &info.strip).await?;
+    let mut head = [0; 4096];
+    let n = {
+        use std::io::Read;
+        std::fs::File::open(input)?.read(&mut head)?
+    };
+    let int = |v: u32| i32::try_from(v).unwrap_or(i32::MAX);
+    let inspected = Inspected {
+        media_type: crate::media::sniff(&head[..n]).map(str::to_owned),
+        poster_blob: poster,
+        strip_blob: strip,
+        duration_ms: int(info.duration_ms),
+        width: int(info.width),
+        height: int(info.height),
+        #[allow(clippy::cast_possible_truncation)]
+        fps: info.fps as f32,
+    };
+    services.store.set_media_ready(row.id, &inspected).await?;
+    Ok(())
+}
+
+async fn mark_bad(
+    services: &Services,
+    row: &MediaRow,
+    error: &MediaError,
+    progress: &Progress,
+) -> Result<(), JobError> {
+    services.store.set_media_bad(row.id, error.code.as_str()).await?;
+    progress.log("warn", format!("{}: bad media: {error}", row.external_id)).await
+}

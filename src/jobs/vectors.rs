@@ -1,0 +1,183 @@
+//! Stored vectors back into matrices: which encoders count, and the features of a list of samples.
+
+use std::collections::HashMap;
+
+use ndarray::{Array2, s};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{JobError, Services};
+use crate::domain::Field;
+use crate::store::embeddings::EmbeddingFile;
+
+/// A span of columns made by one encoder from one field.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Block {
+    pub(crate) field: Field,
+    pub(crate) encoder: String,
+    pub(crate) start: usize,
+    pub(crate) dimension: usize,
+    /// Rows of the matrix that have a vector here.
+    pub(crate) present: usize,
+}
+
+/// Raw features of a list of samples: the stored unit vectors side by side, zeros where a field is
+/// missing. This is also what an exported model takes as input.
+pub(crate) struct Features {
+    /// (samples, sum of dimensions)
+    pub(crate) matrix: Array2<f32>,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// Sample -> input hash of the rows by this encoder; a later row of a sample wins.
+pub(crate) async fn known_rows(
+    services: &Services,
+    dataset: Uuid,
+    field: Field,
+    encoder: &str,
+) -> Result<HashMap<i64, i64>, JobError> {
+    let mut known = HashMap::new();
+    for file in services.store.embedding_files(dataset).await? {
+        if file.field == field && file.encoder == encoder {
+            let bytes = services.blobs.get(&file.blob).await?;
+            let keys = tokio::task::spawn_blocking(move || crate::exchange::columnar::read_keys(bytes))
+                .await?
+                .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
+            known.extend(keys);
+        }
+    }
+    Ok(known)
+}
+
+/// Loads the features of `samples` (in their order) from `fields`. Of each field every encoder's
+/// newest version counts.
+pub(crate) async fn features(
+    services: &Services,
+    dataset: Uuid,
+    samples: &[i64],
+    fields: &[Field],
+) -> Result<Features, JobError> {
+    let files: Vec<EmbeddingFile> =
+        services.store.embedding_files(dataset).await?.into_iter().filter(|f| fields.contains(&f.field)).collect();
+    let mut blocks: Vec<Block> = Vec::new();
+    for file in &files {
+        let name = |encoder: &str| encoder.split('@').next().unwrap_or_default().to_owned();
+        let dimension = usize::try_from(file.dimension).unwrap_or(0);
+        match blocks.iter_mut().find(|b| b.field == file.field && name(&b.encoder) == name(&file.encoder)) {
+            // files come oldest first, so the last version seen is the newest
+            Some(b) => {
+                b.encoder.clone_from(&file.encoder);
+                b.dimension = dimension;
+            }
+            None => blocks.push(Block { field: file.field, encoder: file.encoder.clone(), start: 0, dimension, present: 0 }),
+        }
+    }
+    blocks.sort_by(|a, b| (a.field, &a.encoder).cmp(&(b.field, &b.encoder)));
+    let mut width = 0;
+    for b in &mut blocks {
+        b.start = width;
+        width += b.dimension;
+    }
+    let row_of: HashMap<i64, usize> = samples.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+    let mut matrix = Array2::zeros((samples.len(), width));
+    for b in &mut blocks {
+        let mut seen = vec![false; samples.len()];
+        for file in files.iter().filter(|f| f.field == b.field && f.encoder == b.encoder) {
+            let bytes = services.blobs.get(&file.blob).await?;
+            let read = tokio::task::spawn_blocking(move || crate::exchange::columnar::read_vectors(bytes))
+                .await?
+                .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
+            for (id, vector) in read.ids.iter().zip(read.vectors.rows()) {
+                if let Some(&row) = row_of.get(id) {
+                    matrix.slice_mut(s![row, b.start..b.start + b.dimension]).assign(&vector);
+                    seen[row] = true;
+                }
+            }
+        }
+        b.present = seen.iter().filter(|s| **s).count();
+    }
+    // a field that no sample has would only widen the matrix
+    let empty = blocks.iter().any(|b| b.present == 0);
+    if empty {
+        return Ok(without_empty(matrix, blocks));
+    }
+    Ok(Features { matrix, blocks })
+}
+
+fn without_empty(matrix: Array2<f32>, blocks: Vec<Block>) -> Features {
+    let mut kept = Vec::new();
+    let mut columns = Vec::new();
+    for mut b in blocks.into_iter().filter(|b| b.present > 0) {
+        let from = b.start;
+        b.start = columns.len();
+        columns.extend(from..from + b.dimension);
+        kept.push(b);
+    }
+    Features { matrix: matrix.select(ndarray::Axis(1), &columns), blocks: kept }
+}
+
+impl Features {
+    /// The space in which neighbours are searched: each block centred on the samples that have it,
+    /// brought to unit length a row, and weighted so that every field counts the same however many
+    /// encoders and columns it has. A missing field is zero, that is, says nothing.
+    pub(crate) fn balanced(&self) -> Array2<f32> {
+        let mut out = self.matrix.clone();
+        for b in &self.blocks {
+            let encoders = self.blocks.iter().filter(|o| o.field == b.field).count().max(1);
+            #[allow(clippy::cast_precision_loss)]
+            let weight = (1.0 / encoders as f32).sqrt();
+            let mut block = out.slice_mut(s![.., b.start..b.start + b.dimension]);
+            let present: Vec<bool> = block.rows().into_iter().map(|r| r.iter().any(|v| *v != 0.0)).collect();
+            let mut mean = vec![0f64; b.dimension];
+            for (row, _) in block.rows().into_iter().zip(&present).filter(|(_, p)| **p) {
+                mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v));
+            }
+            #[allow(clippy::cast_precision_loss)]
+            let n = present.iter().filter(|p| **p).count().max(1) as f64;
+            for (mut row, _) in block.rows_mut().into_iter().zip(&present).filter(|(_, p)| **p) {
+                #[allow(clippy::cast_possible_truncation)]
+                row.iter_mut().zip(&mean).for_each(|(v, m)| *v -= (m / n) as f32);
+                let norm = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
+                if norm > 0.0 {
+                    #[allow(clippy::cast_possible_truncation)]
+                    row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32 * weight);
+                }
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn fields_count_the_same_and_missing_ones_say_nothing() {
+        let block = |field, encoder: &str, start, dimension| Block {
+            field,
+            encoder: encoder.into(),
+            start,
+            dimension,
+            present: 1,
+        };
+        let f = Features {
+            matrix: array![[1.0, 0.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0, 0.0]],
+            blocks: vec![
+                block(Field::Frames, "a@1", 0, 3),
+                block(Field::Title, "b@1", 3, 1),
+                block(Field::Title, "c@1", 4, 1),
+            ],
+        };
+        let b = f.balanced();
+        let norm = |row: usize, from: usize, to: usize| {
+            b.slice(s![row, from..to]).iter().map(|v| v * v).sum::<f32>().sqrt()
+        };
+        for row in 0..3 {
+            assert!((norm(row, 0, 3) - 1.0).abs() < 1e-6, "frames have unit length");
+        }
+        // one sample has the block, so centring leaves nothing of it
+        assert_eq!(b.slice(s![2, 3..5]).to_vec(), [0.0, 0.0]);
+    }
+}
