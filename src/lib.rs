@@ -4,6 +4,7 @@
 //! bytes -> blobs -> frames -> embeddings -> probabilities -> scores -> findings -> reviews ->
 //! snapshot -> model. Who may know whom is checked by `tests/it/rooms.rs`.
 
+pub mod arrays;
 pub mod blobs;
 pub mod cli;
 pub mod config;

@@ -1,1 +1,19 @@
-//! detect
+//! Finds wrong labels: features, out-of-fold probabilities and given labels in, ranked rows and a
+//! noise report out. Pure numerics: knows only `domain` and `arrays`; same input and seed, same bytes.
+//!
+//! Class `c` is column `c` everywhere; rows are samples. [`scan::scan`] is the composition.
+
+pub mod clusters;
+pub mod confident;
+pub mod error;
+pub mod fusion;
+pub mod hierarchy;
+pub mod neighbours;
+pub mod noise;
+pub mod quality;
+pub mod scan;
+
+pub use error::DetectError;
+pub use neighbours::Neighbours;
+pub use noise::NoiseReport;
+pub use scan::{ScanInput, ScanOutput, ScanParams, ScanRow, Stage, scan};

@@ -1,1 +1,19 @@
-//! train
+//! Trains classification heads on stored embeddings: arrays in, heads, probabilities and metrics out.
+//! Knows only `domain` and `arrays`: no database, no files, no async. Same input and seed, same bytes.
+//!
+//! Class `c` is column `c` everywhere (the taxonomy's class order); rows are samples.
+
+pub mod error;
+pub mod folds;
+pub mod linear;
+pub mod metrics;
+pub mod onnx;
+pub mod recipe;
+pub mod selection;
+
+pub use error::TrainError;
+pub use folds::{fit_fold, holdout_split, out_of_fold, stratified_folds};
+pub use linear::{LinearHead, LinearParams};
+pub use metrics::{ClassMetrics, Metrics, evaluate};
+pub use recipe::{Recipe, RecipeError};
+pub use selection::{FoldPath, Selection, fit_fold_path, select};

@@ -1,0 +1,246 @@
+//! The whole scan on generated blobs with planted label noise, and its properties. Probabilities come
+//! from a leave-one-out nearest-mean classifier, so that this room needs no other.
+
+use super::*;
+use crate::arrays::{gaussian_matrix, rng};
+use ndarray::{Array2, Axis};
+use proptest::prelude::*;
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+struct Planted {
+    x: Array2<f32>,
+    labels: Vec<usize>,
+    truth: Vec<usize>,
+    roots: Vec<usize>,
+    p: Array2<f32>,
+}
+
+/// `n` samples of `k` Gaussian blobs in `d` dimensions, a share `rate` of the labels replaced by a
+/// uniformly drawn other class; two classes per level-1 node.
+fn planted(n: usize, d: usize, k: usize, spread: f32, rate: f64, seed: u64) -> Planted {
+    let mut r = rng(seed);
+    let centres = gaussian_matrix(k, d, &mut r);
+    let noise = gaussian_matrix(n, d, &mut r);
+    let truth: Vec<usize> = (0..n).map(|i| i % k).collect();
+    let x = Array2::from_shape_fn((n, d), |(i, j)| centres[[truth[i], j]] + spread * noise[[i, j]]);
+    let labels: Vec<usize> = truth
+        .iter()
+        .map(|&y| if r.r#gen::<f64>() < rate { (y + r.gen_range(1..k)) % k } else { y })
+        .collect();
+    let p = leave_one_out(&x, &labels, k);
+    Planted { x, labels, truth, roots: (0..k).map(|c| c / 2).collect(), p }
+}
+
+/// softmax over classes of -|x - mean of the class's other members|^2 / d.
+fn leave_one_out(x: &Array2<f32>, labels: &[usize], k: usize) -> Array2<f32> {
+    let (n, d) = x.dim();
+    let mut sums = Array2::<f32>::zeros((k, d));
+    let mut counts = vec![0f32; k];
+    for i in 0..n {
+        let mut row = sums.row_mut(labels[i]);
+        row += &x.row(i);
+        counts[labels[i]] += 1.0;
+    }
+    let mut p = Array2::zeros((n, k));
+    for i in 0..n {
+        for c in 0..k {
+            let own = if labels[i] == c { 1.0 } else { 0.0 };
+            let others = (counts[c] - own).max(1.0);
+            let far: f32 =
+                (0..d).map(|j| (x[[i, j]] - (sums[[c, j]] - own * x[[i, j]]) / others).powi(2)).sum();
+            p[[i, c]] = (-far / d as f32).exp();
+        }
+        let sum = p.row(i).sum();
+        p.row_mut(i).mapv_inplace(|v| v / sum);
+    }
+    p
+}
+
+impl Planted {
+    fn scan(&self) -> ScanOutput {
+        self.scan_with(&ScanParams::default()).unwrap()
+    }
+
+    fn scan_with(&self, params: &ScanParams) -> Result<ScanOutput, DetectError> {
+        let input = ScanInput {
+            features: self.x.view(),
+            labels: &self.labels,
+            class_roots: &self.roots,
+            n_classes: self.roots.len(),
+            probabilities: self.p.view(),
+        };
+        scan(&input, params, &mut |_, _, _| true)
+    }
+
+    /// Area under the ROC curve of the ranking against the planted errors.
+    fn auroc(&self, rows: &[ScanRow]) -> f64 {
+        let wrong = |i: usize| self.labels[i] != self.truth[i];
+        let bad: Vec<u32> = (0..rows.len()).filter(|&i| wrong(i)).map(|i| rows[i].rank).collect();
+        let good: Vec<u32> = (0..rows.len()).filter(|&i| !wrong(i)).map(|i| rows[i].rank).collect();
+        let above: usize = bad.iter().map(|b| good.iter().filter(|g| *g > b).count()).sum();
+        above as f64 / (bad.len() * good.len()) as f64
+    }
+}
+
+#[test]
+fn finds_planted_noise_and_counts_it() {
+    let data = planted(900, 24, 12, 1.0, 0.15, 51);
+    let out = data.scan();
+    let auroc = data.auroc(&out.rows);
+    assert!(auroc > 0.97, "{auroc}");
+    let wrong = (0..900).filter(|&i| data.labels[i] != data.truth[i]).count() as f64;
+    let estimate = out.noise.estimated_errors as f64;
+    assert!((estimate / wrong - 1.0).abs() < 0.25, "{estimate} of {wrong}");
+    let flagged: Vec<usize> = (0..900).filter(|&i| out.rows[i].flagged).collect();
+    assert_eq!(flagged.len(), out.noise.estimated_errors);
+    let hits = flagged.iter().filter(|&&i| data.labels[i] != data.truth[i]).count() as f64;
+    assert!(hits / flagged.len() as f64 > 0.85, "{hits} of {}", flagged.len());
+    // The suggestion mends what it finds.
+    let mended = flagged.iter().filter(|&&i| out.rows[i].suggested == data.truth[i]).count() as f64;
+    assert!(mended > 0.9 * hits, "{mended} of {hits}");
+    let agree = flagged.iter().filter(|&&i| out.rows[i].detectors.len() == 3).count();
+    assert!(agree * 2 > flagged.len(), "all three agree on {agree} of {}", flagged.len());
+}
+
+#[test]
+fn clean_labels_raise_little_suspicion() {
+    let out = planted(600, 24, 6, 0.5, 0.0, 52).scan();
+    assert!(out.noise.estimated_errors <= 6, "{}", out.noise.estimated_errors);
+}
+
+#[test]
+fn evidence_fits_together() {
+    let data = planted(300, 10, 6, 1.2, 0.2, 53);
+    let out = data.scan();
+    let mut ranks: Vec<u32> = out.rows.iter().map(|r| r.rank).collect();
+    ranks.sort_unstable();
+    assert_eq!(ranks, (1..=300).collect::<Vec<u32>>());
+    for (i, r) in out.rows.iter().enumerate() {
+        let given = data.labels[i];
+        assert_ne!(r.suggested, given);
+        assert_eq!(r.cross_parent, given / 2 != r.suggested / 2);
+        assert_eq!((r.p_given, r.p_suggested), (data.p[[i, given]], data.p[[i, r.suggested]]));
+        let with =
+            |class| r.neighbours.iter().filter(|(j, _)| data.labels[*j as usize] == class).count() as u16;
+        assert_eq!((r.neighbours_agree, r.neighbours_suggested), (with(given), with(r.suggested)));
+        assert!(r.neighbours.len() == 10 && r.neighbours.iter().all(|(j, _)| *j as usize != i));
+        assert_eq!(r.flagged, r.suspicion > 0.5);
+        assert_eq!(r.detectors.contains(&Detector::LogMargin), r.normalized_margin < 0.5);
+        assert!(r.cluster_share > 0.0 && r.cluster_share <= 1.0);
+        for other in &out.rows {
+            assert_eq!(r.rank < other.rank, r.suspicion > other.suspicion);
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let data = planted(700, 80, 10, 1.5, 0.2, 54);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| data.scan())
+    };
+    assert_eq!(with(1), with(2));
+}
+
+#[test]
+fn odd_shapes() {
+    // Two classes; one sample a class; more classes than samples; duplicates; constant features.
+    let two = planted(60, 8, 2, 0.6, 0.1, 55);
+    assert!(two.auroc(&two.scan().rows) > 0.95);
+    let each_alone = planted(5, 4, 5, 1.0, 0.0, 56);
+    let out = each_alone.scan();
+    assert_eq!(out.rows.len(), 5);
+    let few = planted(6, 4, 20, 1.0, 0.5, 57);
+    assert!(few.scan().rows.iter().all(|r| r.neighbours.len() == 5));
+    let mut same = planted(40, 4, 4, 1.0, 0.2, 58);
+    same.x.fill(1.0);
+    same.p = leave_one_out(&same.x, &same.labels, 4);
+    assert_eq!(same.scan().rows.len(), 40);
+    same.x.fill(0.0);
+    assert!(same.scan().rows.iter().all(|r| r.neighbours.iter().all(|(_, s)| *s == 0.0)));
+    let one = planted(1, 4, 3, 1.0, 0.0, 59);
+    let out = one.scan();
+    assert!(out.rows[0].rank == 1 && out.rows[0].neighbours.is_empty());
+}
+
+#[test]
+fn a_lone_sample_of_its_class_is_not_judged() {
+    let mut data = planted(121, 8, 4, 0.5, 0.0, 60);
+    data.roots = vec![0; 5];
+    let mut p = Array2::zeros((121, 5));
+    p.slice_mut(ndarray::s![.., ..4]).assign(&data.p);
+    data.p = p;
+    data.labels[7] = 4; // a class nothing else has: probability 0, no neighbour, no cluster mate
+    let rank = data.scan().rows[7].rank;
+    assert!((50..=72).contains(&rank), "{rank}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let good = planted(20, 3, 4, 1.0, 0.1, 61);
+    let message = |change: &dyn Fn(&mut Planted)| {
+        let mut data = planted(20, 3, 4, 1.0, 0.1, 61);
+        change(&mut data);
+        data.scan_with(&ScanParams::default()).unwrap_err().to_string()
+    };
+    for (text, needle) in [
+        (message(&|d| d.x[[3, 2]] = f32::NAN), "features: value at row 3, column 2 is NaN"),
+        (message(&|d| d.p[[4, 1]] = f32::INFINITY), "probabilities: value at row 4, column 1 is inf"),
+        (message(&|d| d.p[[4, 1]] = -0.5), "row 4, column 1"),
+        (message(&|d| d.p.row_mut(6).fill(0.1)), "row 6 sums to 0.4"),
+        (message(&|d| d.labels[9] = 4), "label of row 9 is 4"),
+        (message(&|d| d.labels.truncate(5)), "labels has 5 entries"),
+        (message(&|d| d.roots.truncate(3)), "expected 3"),
+        (message(&|d| d.x = d.x.select(Axis(0), &[0, 1])), "features has 2 entries"),
+    ] {
+        assert!(text.contains(needle), "{text:?} lacks {needle:?}");
+    }
+    let refused = |p: ScanParams| good.scan_with(&p).is_err();
+    assert!(refused(ScanParams { k_neighbours: 0, ..Default::default() }));
+    assert!(refused(ScanParams { clusters: Some(0), ..Default::default() }));
+    let empty = Planted { labels: vec![], x: Array2::zeros((0, 3)), p: Array2::zeros((0, 4)), ..good };
+    assert_eq!(empty.scan_with(&ScanParams::default()), Err(DetectError::Empty));
+}
+
+#[test]
+fn any_stage_can_cancel() {
+    let data = planted(50, 3, 4, 1.0, 0.1, 62);
+    for at in [Stage::Neighbours, Stage::Clusters, Stage::Fusion] {
+        let input = ScanInput {
+            features: data.x.view(),
+            labels: &data.labels,
+            class_roots: &data.roots,
+            n_classes: 4,
+            probabilities: data.p.view(),
+        };
+        let result = scan(&input, &ScanParams::default(), &mut |s, _, _| s != at);
+        assert_eq!(result, Err(DetectError::Cancelled), "{at:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn permuting_samples_permutes_the_result(seed in 0u64..1000) {
+        // One cluster, because k-means' seeds are drawn by row.
+        let params = ScanParams { clusters: Some(1), ..ScanParams::default() };
+        let data = planted(70, 6, 5, 1.0, 0.2, seed);
+        let mut order: Vec<usize> = (0..70).collect();
+        order.shuffle(&mut rng(seed + 1));
+        let moved = Planted {
+            x: data.x.select(Axis(0), &order),
+            p: data.p.select(Axis(0), &order),
+            labels: order.iter().map(|&i| data.labels[i]).collect(),
+            truth: order.iter().map(|&i| data.truth[i]).collect(),
+            roots: data.roots.clone(),
+        };
+        let (a, b) = (data.scan_with(&params).unwrap(), moved.scan_with(&params).unwrap());
+        prop_assert_eq!(&a.noise.noise_matrix, &b.noise.noise_matrix);
+        for (to, &from) in order.iter().enumerate() {
+            prop_assert_eq!(a.rows[from].rank, b.rows[to].rank);
+            prop_assert_eq!(a.rows[from].suggested, b.rows[to].suggested);
+        }
+    }
+}

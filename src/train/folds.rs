@@ -1,0 +1,313 @@
+//! Seeded, stratified splits - k folds, optionally keeping groups (near-duplicates) together, and a
+//! held-out share - and out-of-fold probabilities: every sample judged by a head that never saw it.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use rand::seq::SliceRandom;
+
+use super::error::{TrainError, check_length};
+use super::linear::{LinearHead, LinearParams, present_classes};
+use crate::arrays::rng;
+
+/// Fold of each sample, in 0..`n_folds`. Per class the folds differ by at most one sample, and sizes
+/// of whole folds stay close too. With `groups` all samples of a group share a fold, so the balance
+/// is as good as the groups allow. A class with fewer samples than folds is simply missing from some
+/// folds. `n_folds` below 2 gives one fold. Same input and seed, same folds. O(N log N), with groups
+/// O(N + groups x folds).
+pub fn stratified_folds(
+    y: &[usize],
+    n_classes: usize,
+    n_folds: usize,
+    groups: Option<&[u32]>,
+    seed: u64,
+) -> Vec<usize> {
+    if n_folds < 2 {
+        return vec![0; y.len()];
+    }
+    match groups {
+        None => deal_samples(y, n_classes, n_folds, seed),
+        Some(groups) => deal_groups(y, n_classes, n_folds, groups, seed),
+    }
+}
+
+fn deal_samples(y: &[usize], n_classes: usize, n_folds: usize, seed: u64) -> Vec<usize> {
+    let mut r = rng(seed);
+    let mut folds = vec![0; y.len()];
+    // Dealing goes on where the last class stopped, so the left-overs spread over all folds.
+    let mut next = 0;
+    for mut members in members_of_classes(y, n_classes) {
+        members.shuffle(&mut r);
+        for i in members {
+            folds[i] = next;
+            next = (next + 1) % n_folds;
+        }
+    }
+    folds
+}
+
+fn deal_groups(y: &[usize], n_classes: usize, n_folds: usize, groups: &[u32], seed: u64) -> Vec<usize> {
+    let mut by_group = std::collections::BTreeMap::<u32, Vec<usize>>::new();
+    for (i, &g) in groups.iter().enumerate().take(y.len()) {
+        by_group.entry(g).or_default().push(i);
+    }
+    let mut units: Vec<Vec<usize>> = by_group.into_values().collect();
+    units.shuffle(&mut rng(seed));
+    units.sort_by_key(|u| std::cmp::Reverse(u.len())); // stable: equals stay shuffled
+    let mut per_class = vec![vec![0usize; n_folds]; n_classes];
+    let mut sizes = vec![0usize; n_folds];
+    let mut folds = vec![0; y.len()];
+    for unit in units {
+        // The fold that holds fewest of this unit's classes, then the smallest fold.
+        let best = (0..n_folds)
+            .min_by_key(|&f| (unit.iter().map(|&i| per_class[y[i]][f]).sum::<usize>(), sizes[f]))
+            .unwrap_or(0);
+        for i in unit {
+            folds[i] = best;
+            per_class[y[i]][best] += 1;
+            sizes[best] += 1;
+        }
+    }
+    folds
+}
+
+/// True = held out. Stratified: about `fraction` of each class, rounded, but a class with two or more
+/// samples keeps at least one in training, and a class with one sample stays in training.
+pub fn holdout_split(y: &[usize], n_classes: usize, fraction: f32, seed: u64) -> Vec<bool> {
+    let mut r = rng(seed);
+    let mut held = vec![false; y.len()];
+    for mut members in members_of_classes(y, n_classes) {
+        members.shuffle(&mut r);
+        let want = (members.len() as f64 * f64::from(fraction)).round() as usize;
+        let take = want.min(members.len().saturating_sub(1));
+        members[..take].iter().for_each(|&i| held[i] = true);
+    }
+    held
+}
+
+fn members_of_classes(y: &[usize], n_classes: usize) -> Vec<Vec<usize>> {
+    let mut members = vec![Vec::new(); n_classes];
+    for (i, &c) in y.iter().enumerate() {
+        members[c].push(i);
+    }
+    members
+}
+
+/// The rows of fold `fold` and their probabilities (rows, `n_classes`) by a head fitted on the other
+/// folds. A job that checkpoints calls this once per fold.
+///
+/// A class that has no sample outside the fold cannot be judged: it gets probability
+/// 1 / (training samples + classes), the rest is scaled so that rows sum to 1.
+pub fn fit_fold(
+    x: ArrayView2<'_, f32>,
+    y: &[usize],
+    n_classes: usize,
+    folds: &[usize],
+    fold: usize,
+    params: &LinearParams,
+) -> Result<(Vec<usize>, Array2<f32>), TrainError> {
+    let split = Split::new(x, y, n_classes, folds, fold)?;
+    let mut out = None;
+    split.path(n_classes, &[params.l2], params, &|_| true, &mut |_, p| {
+        out = Some(p);
+        true
+    })?;
+    let probabilities = out.ok_or(TrainError::Empty)?;
+    Ok((split.held, probabilities))
+}
+
+/// Out-of-fold probabilities (N, `n_classes`) of all samples; rows sum to 1. `progress(done, folds)`
+/// is called after each fold and cancels by returning false. See [`fit_fold`].
+pub fn out_of_fold(
+    x: ArrayView2<'_, f32>,
+    y: &[usize],
+    n_classes: usize,
+    folds: &[usize],
+    params: &LinearParams,
+    progress: &dyn Fn(usize, usize) -> bool,
+) -> Result<Array2<f32>, TrainError> {
+    let n_folds = folds.iter().max().map_or(0, |m| m + 1);
+    let mut out = Array2::zeros((y.len(), n_classes));
+    for fold in 0..n_folds {
+        let (rows, p) = fit_fold(x, y, n_classes, folds, fold, params)?;
+        for (row, p) in rows.into_iter().zip(p.rows()) {
+            out.row_mut(row).assign(&p);
+        }
+        if !progress(fold + 1, n_folds) {
+            return Err(TrainError::Cancelled);
+        }
+    }
+    Ok(out)
+}
+
+/// One fold against the rest.
+pub(super) struct Split {
+    pub(super) held: Vec<usize>,
+    train_x: Array2<f32>,
+    train_y: Vec<usize>,
+    held_x: Array2<f32>,
+}
+
+impl Split {
+    pub(super) fn new(
+        x: ArrayView2<'_, f32>,
+        y: &[usize],
+        n_classes: usize,
+        folds: &[usize],
+        fold: usize,
+    ) -> Result<Self, TrainError> {
+        check_length("labels", x.nrows(), y.len())?;
+        check_length("folds", y.len(), folds.len())?;
+        super::error::check_labels(y, n_classes)?;
+        if let Some(bad) = crate::arrays::first_not_finite(x) {
+            return Err(bad.into());
+        }
+        let n_folds = folds.iter().max().map_or(0, |m| m + 1);
+        if fold >= n_folds {
+            return Err(TrainError::Fold { fold, n_folds });
+        }
+        let (held, train): (Vec<usize>, Vec<usize>) = (0..y.len()).partition(|&i| folds[i] == fold);
+        if train.is_empty() {
+            return Err(TrainError::Empty);
+        }
+        Ok(Self {
+            train_x: x.select(Axis(0), &train),
+            train_y: train.iter().map(|&i| y[i]).collect(),
+            held_x: x.select(Axis(0), &held),
+            held,
+        })
+    }
+
+    pub(super) fn n_train(&self) -> usize {
+        self.train_y.len()
+    }
+
+    /// Probabilities of the held-out rows for each penalty in turn; see [`LinearHead::fit_path`].
+    pub(super) fn path(
+        &self,
+        n_classes: usize,
+        l2s: &[f32],
+        params: &LinearParams,
+        tick: &dyn Fn(usize) -> bool,
+        each: &mut dyn FnMut(usize, Array2<f32>) -> bool,
+    ) -> Result<(), TrainError> {
+        let present = present_classes(&self.train_y, n_classes);
+        if let [only] = present[..] {
+            // Nothing to tell apart: all mass on the one class seen, less what the unseen ones get.
+            let mut p = Array2::zeros((self.held.len(), n_classes));
+            p.column_mut(only).fill(1.0);
+            smooth_absent(&mut p, &present, self.n_train());
+            for i in 0..l2s.len() {
+                if !each(i, p.clone()) {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let x = self.train_x.view();
+        LinearHead::fit_path(x, &self.train_y, n_classes, None, l2s, params, tick, &mut |i, head| {
+            let mut p = head.predict_proba(self.held_x.view());
+            smooth_absent(&mut p, &present, self.n_train());
+            each(i, p)
+        })
+    }
+}
+
+fn smooth_absent(p: &mut Array2<f32>, present: &[usize], n_train: usize) {
+    let n_classes = p.ncols();
+    let absent = n_classes - present.len();
+    if absent == 0 {
+        return;
+    }
+    let mass = 1.0 / (n_train + n_classes) as f64;
+    let rest = (1.0 - mass * absent as f64) as f32;
+    for mut row in p.rows_mut() {
+        let mut next = present.iter().copied().peekable();
+        for (c, v) in row.iter_mut().enumerate() {
+            *v = if next.next_if_eq(&c).is_some() { *v * rest } else { mass as f32 };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counts(y: &[usize], folds: &[usize], class: usize, n_folds: usize) -> Vec<usize> {
+        (0..n_folds).map(|f| (0..y.len()).filter(|&i| y[i] == class && folds[i] == f).count()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn folds_are_stratified(y in prop::collection::vec(0usize..6, 1..200), n_folds in 2usize..7, seed: u64) {
+            let folds = stratified_folds(&y, 6, n_folds, None, seed);
+            for class in 0..6 {
+                let c = counts(&y, &folds, class, n_folds);
+                prop_assert!(c.iter().max().unwrap() - c.iter().min().unwrap() <= 1, "{c:?}");
+            }
+            let sizes: Vec<_> = (0..n_folds).map(|f| folds.iter().filter(|&&g| g == f).count()).collect();
+            prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
+        }
+
+        #[test]
+        fn groups_stay_together(y in prop::collection::vec(0usize..4, 1..120), seed: u64) {
+            let groups: Vec<u32> = (0..y.len()).map(|i| (i / 3) as u32).collect();
+            let folds = stratified_folds(&y, 4, 5, Some(&groups), seed);
+            for i in 1..y.len() {
+                if groups[i] == groups[i - 1] {
+                    prop_assert_eq!(folds[i], folds[i - 1]);
+                }
+            }
+            prop_assert!(folds.iter().all(|&f| f < 5));
+        }
+
+        #[test]
+        fn holdout_keeps_a_training_sample(y in prop::collection::vec(0usize..30, 1..120), seed: u64) {
+            let held = holdout_split(&y, 30, 0.5, seed);
+            for class in 0..30 {
+                let n = y.iter().filter(|&&c| c == class).count();
+                let h = (0..y.len()).filter(|&i| held[i] && y[i] == class).count();
+                prop_assert!(n == 0 || h < n);
+                prop_assert!(n < 2 || h >= n / 2 || h == n - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn seeds_differ_and_repeat() {
+        let y: Vec<usize> = (0..100).map(|i| i % 4).collect();
+        assert_eq!(stratified_folds(&y, 4, 5, None, 1), stratified_folds(&y, 4, 5, None, 1));
+        assert_ne!(stratified_folds(&y, 4, 5, None, 1), stratified_folds(&y, 4, 5, None, 2));
+        assert_eq!(stratified_folds(&y, 4, 1, None, 2), vec![0; 100]);
+    }
+
+    #[test]
+    fn single_samples_and_lost_classes_still_sum_to_one() {
+        // Class 2 has one sample; with two folds and K = 2 left, one fold trains on a single class.
+        let x = Array2::from_shape_fn((5, 2), |(i, j)| (i * 2 + j) as f32);
+        let folds = [0, 0, 1, 1, 1];
+        for y in [[0usize, 1, 0, 1, 2], [0, 0, 1, 1, 1]] {
+            let p = out_of_fold(x.view(), &y, 4, &folds, &LinearParams::default(), &|_, _| true).unwrap();
+            for row in p.rows() {
+                assert!((row.sum() - 1.0).abs() < 1e-5 && row.iter().all(|v| *v > 0.0), "{row}");
+            }
+        }
+        // Row 4 (class 2): its head saw 2 samples of classes 0 and 1 -> 1 / (2 + 4).
+        let y = [0usize, 1, 0, 1, 2];
+        let (rows, p) = fit_fold(x.view(), &y, 4, &folds, 1, &LinearParams::default()).unwrap();
+        assert_eq!(rows, [2, 3, 4]);
+        assert!((p[[2, 2]] - 1.0 / 6.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let x = Array2::<f32>::zeros((3, 1));
+        let p = LinearParams::default();
+        let fit = |y: &[usize], folds: &[usize], fold| fit_fold(x.view(), y, 2, folds, fold, &p).unwrap_err();
+        assert_eq!(fit(&[0, 1], &[0, 1], 0), TrainError::Length { what: "labels", expected: 3, found: 2 });
+        assert_eq!(fit(&[0, 5, 1], &[0, 1, 1], 0), TrainError::Label { row: 1, label: 5, n_classes: 2 });
+        assert_eq!(fit(&[0, 1, 1], &[0, 1, 1], 2), TrainError::Fold { fold: 2, n_folds: 2 });
+        assert_eq!(fit(&[0, 1, 1], &[0, 0, 0], 0), TrainError::Empty);
+        let cancelled = out_of_fold(x.view(), &[0, 1, 1], 2, &[0, 1, 1], &p, &|_, _| false);
+        assert_eq!(cancelled.unwrap_err(), TrainError::Cancelled);
+    }
+}
