@@ -90,8 +90,8 @@ pub(crate) fn write_row(frames: &[RgbFrame], spec: &ImageSpec, out: &mut [f32]) 
         std::array::from_fn(|c| std::array::from_fn(|v| (v as f32 - spec.mean[c]) / spec.std[c]));
     for (k, frame) in frames.iter().enumerate() {
         let square = fit(frame, spec.size, spec.resize);
-        for c in 0..3 {
-            let values = square.data.iter().skip(c).step_by(3).map(|v| table[c][*v as usize]);
+        for (c, table) in table.iter().enumerate() {
+            let values = square.data.iter().skip(c).step_by(3).map(|v| table[*v as usize]);
             let (start, step) = match spec.layout {
                 Layout::Nchw | Layout::Ntchw => ((3 * k + c) * plane, 1),
                 Layout::Ncthw => ((t * c + k) * plane, 1),

@@ -14,6 +14,7 @@ use super::{
     explain::explain,
     frame::RgbFrame,
     graph::{self, Seek},
+    output::{is_whole_jpeg, outputs, picture_path, raw_len, remove_pictures, split_raw, with_raw_output},
     probe::{self, Probe, VideoStream},
     sandbox::{Confined, Ending, Finished, Limits},
     sniff,
@@ -384,21 +385,10 @@ impl Decoder {
     }
 }
 
-fn outputs(graph: usize, index: usize, out_dir: &Path) -> Vec<OsString> {
-    let mut args =
-        graph::jpeg_output(&format!("[s{graph}]"), 2, &graph::picture_path(out_dir, index, "strip"));
-    args.extend(graph::jpeg_output(
-        &format!("[p{graph}]"),
-        4,
-        &graph::picture_path(out_dir, index, "poster"),
-    ));
-    args
-}
-
 /// The clip's result when both pictures are there and whole.
 fn info(clip: &Probed, out_dir: &Path) -> Option<MediaInfo> {
-    let poster = graph::picture_path(out_dir, clip.index, "poster");
-    let strip = graph::picture_path(out_dir, clip.index, "strip");
+    let poster = picture_path(out_dir, clip.index, "poster");
+    let strip = picture_path(out_dir, clip.index, "strip");
     let known = clip.video.width > 0 && clip.video.height > 0;
     (known && is_whole_jpeg(&poster) && is_whole_jpeg(&strip)).then_some(MediaInfo {
         duration_ms: clip.duration_ms,
@@ -410,37 +400,10 @@ fn info(clip: &Probed, out_dir: &Path) -> Option<MediaInfo> {
     })
 }
 
-fn remove_pictures(index: usize, out_dir: &Path) {
-    for what in ["poster", "strip"] {
-        // Not being there is what is wanted.
-        let _ = fs::remove_file(graph::picture_path(out_dir, index, what));
-    }
-}
-
-/// Starts and ends as a JPEG does: a process killed while writing leaves no end marker.
-fn is_whole_jpeg(path: &Path) -> bool {
-    fs::read(path).is_ok_and(|b| b.starts_with(&[0xff, 0xd8]) && b.ends_with(&[0xff, 0xd9]))
-}
-
 /// Every frame lies within its own part of the clip.
 fn is_spread(stderr: &str, n: usize, duration_ms: u32) -> bool {
     let half_part = f64::from(duration_ms) / 2000.0 / n as f64;
     probe::parse_offsets(stderr, n).iter().all(|o| o.is_some_and(|o| o.abs() <= half_part))
-}
-
-fn raw_len(n: usize, side: u32) -> u64 {
-    n as u64 * u64::from(side) * u64::from(side) * 3
-}
-
-fn with_raw_output(mut args: Vec<OsString>) -> Vec<OsString> {
-    args.extend(graph::strings(&["-map", "[s0]", "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24"]));
-    args.push("pipe:1".into());
-    args
-}
-
-fn split_raw(bytes: &[u8], side: u32) -> Vec<RgbFrame> {
-    let size = raw_len(1, side) as usize;
-    bytes.chunks_exact(size).map(|c| RgbFrame::new(side, side, c.to_vec())).collect()
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@
 //! `(k + 1/2) / n` of its duration. Short clips are decoded from start to end; long ones are
 //! entered by seeking at n places, so that the cost does not grow with their length.
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, path::Path};
 
 /// Containers that ffmpeg may detect; in particular no playlists and no image sequences, whose
 /// entries name other files.
@@ -137,11 +134,6 @@ fn file_url(path: &Path) -> OsString {
 
 pub(crate) fn strings(args: &[&str]) -> Vec<OsString> {
     args.iter().map(OsString::from).collect()
-}
-
-/// Where a picture of input `i` goes.
-pub(crate) fn picture_path(dir: &Path, index: usize, what: &str) -> PathBuf {
-    dir.join(format!("{index:06}.{what}.jpg"))
 }
 
 #[cfg(test)]

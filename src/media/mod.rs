@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod frame;
 mod graph;
+mod output;
 mod probe;
 mod sandbox;
 mod sniff;
