@@ -150,14 +150,10 @@ impl Config {
         )
     }
 
-    fn from_figment(
-        figment: Figment,
-        state: Option<&Path>,
-        bind: Option<SocketAddr>,
-    ) -> Result<Self, ConfigError> {
+    fn from_figment(figment: Figment, overrides: &Overrides) -> Result<Self, ConfigError> {
         let mut config: Self = figment.extract().map_err(Box::new)?;
-        if let Some(state) = state {
-            config.state = state.to_owned();
+        if let Some(state) = &overrides.state {
+            config.state.clone_from(state);
         }
         if config.state.as_os_str().is_empty() {
             config.state = default_state();

@@ -6,6 +6,7 @@
 mod error;
 mod image;
 mod manifest;
+mod matrix;
 mod pixels;
 mod registry;
 mod runtime;
@@ -21,6 +22,7 @@ pub use image::OrtImageEncoder;
 pub use manifest::{
     ImageSpec, Input, Kind, Layout, Manifest, Output, Pooling, Resize, TextInputs, TextSpec, Verified,
 };
+pub use matrix::run_matrix;
 pub use registry::{Entry, Registry};
 pub use runtime::{Provider, Runtime};
 pub use strip::{pick, split_strip};

@@ -23,7 +23,7 @@ use crate::encode::{
     EncodeError, HashedTfIdf, ImageEncoder, OrtImageEncoder, OrtTextEncoder, Provider, Registry, Runtime, TextEncoder,
     TfIdfFitter, encode_clips, normalize_rows, pick, split_strip,
 };
-use crate::exchange::columnar::EmbeddingRow;
+use crate::exchange::columnar::{EmbeddingRow, write_embeddings};
 use crate::media::{RgbFrame, STRIP_FRAMES, STRIP_SIDE};
 use crate::store::embeddings::FittedEncoder;
 use crate::store::samples::MediaRow;
@@ -323,7 +323,8 @@ async fn texts<E: TextEncoder + 'static>(
                     .collect::<Result<Vec<Array2<f32>>, JobError>>()
             })
             .await??;
-            let rows = rows.iter().flat_map(|r| r.rows().into_iter().map(|row| row.to_vec()));
+            let rows: Vec<Vec<f32>> =
+                rows.iter().flat_map(|r| r.rows().into_iter().map(|row| row.to_vec())).collect();
             for ((id, hash, _), vector) in batch.iter().zip(rows) {
                 writer.push(*id, *hash, vector, None).await?;
             }
@@ -331,6 +332,26 @@ async fn texts<E: TextEncoder + 'static>(
         }
     }
     writer.finish().await
+}
+
+/// A row waiting to be written.
+struct OwnRow {
+    sample_id: i64,
+    input_hash: i64,
+    vector: Vec<f32>,
+    frames: Option<Array2<f32>>,
+}
+
+impl OwnRow {
+    fn as_row(&self) -> EmbeddingRow<'_> {
+        EmbeddingRow {
+            sample_id: self.sample_id,
+            input_hash: self.input_hash,
+            vector: &self.vector,
+            frames: self.frames.as_ref().and_then(|f| f.as_slice()),
+            n_frames: self.frames.as_ref().map_or(0, |f| u8::try_from(f.nrows()).unwrap_or(u8::MAX)),
+        }
+    }
 }
 
 /// Collects rows and writes them out file by file.
@@ -342,7 +363,7 @@ pub(crate) struct Shards<'a> {
     dimension: usize,
     progress: &'a Progress,
     known: HashMap<i64, i64>,
-    rows: Vec<EmbeddingRow>,
+    rows: Vec<OwnRow>,
     written: usize,
 }
 
@@ -381,7 +402,7 @@ impl<'a> Shards<'a> {
         vector: Vec<f32>,
         frames: Option<Array2<f32>>,
     ) -> Result<(), JobError> {
-        self.rows.push(EmbeddingRow { sample_id, input_hash, vector, frames });
+        self.rows.push(OwnRow { sample_id, input_hash, vector, frames });
         if self.rows.len() >= self.services.config.encode.rows_per_file { self.flush().await } else { Ok(()) }
     }
 
@@ -391,9 +412,12 @@ impl<'a> Shards<'a> {
         }
         let rows = std::mem::take(&mut self.rows);
         let (n, dimension) = (rows.len(), self.dimension);
-        let bytes = tokio::task::spawn_blocking(move || crate::exchange::columnar::write_embeddings(dimension, &rows))
-            .await?
-            .map_err(|e| JobError::Failed(format!("embeddings: {e}")))?;
+        let bytes = tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            write_embeddings(&mut out, dimension, rows.iter().map(OwnRow::as_row)).map(|_| out)
+        })
+        .await?
+        .map_err(|e| JobError::Failed(format!("embeddings: {e}")))?;
         let encoder = self.encoder.replace(['@', '/'], "-");
         let blob =
             format!("embeddings/{}/{}/{encoder}/{}.parquet", self.dataset.simple(), self.field.as_str(), Uuid::now_v7());

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::progress::Progress;
 use super::{JobError, Services, snapshot};
+use crate::domain::{LabelSource, Split, Taxonomy};
 use crate::exchange::export::{self as format, ExportFormat, ExportRow, HashingWriter, Manifest};
 use crate::exchange::snapshot_file;
 use crate::store::exports::{Export, ExportSource};
@@ -72,25 +73,24 @@ pub(crate) async fn run(
     // formats are blocking writers: a thread of its own, fed batch by batch
     let writer = tokio::task::spawn_blocking(move || -> std::io::Result<(String, u64)> {
         let file = std::io::BufWriter::new(std::fs::File::create(&out)?);
-        let hashing = HashingWriter::new(file);
-        let digest = hashing.digest();
+        let (hashing, digest) = HashingWriter::new(file);
         let mut writer = format::writer(kind, Box::new(hashing), &about)?;
         while let Some(rows) = receive.blocking_recv() {
             writer.write(&rows)?;
         }
         writer.finish()?;
-        Ok(digest.finish())
+        Ok(digest.result())
     });
-    let (mut rows, mut labelled, mut changed) = (0usize, 0usize, 0usize);
+    let (mut rows, mut labelled, mut changed) = (0u64, 0u64, 0u64);
     {
         let mut source = services.store.export_rows(dataset, scan.as_ref().map(|s| s.id));
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(s) = source.try_next().await? {
             let label = labels.get(&s.sample_id);
             rows += 1;
-            labelled += usize::from(label.is_some());
-            changed += usize::from(label.is_some_and(|l| l.given_class.as_ref() != Some(&l.class)));
-            batch.push(row(s, label));
+            labelled += u64::from(label.is_some());
+            changed += u64::from(label.is_some_and(|l| l.given_class.as_ref() != Some(&l.class)));
+            batch.push(row(s, label, &taxonomy));
             if batch.len() == BATCH {
                 progress.check()?;
                 progress.add(batch.len());
@@ -107,15 +107,15 @@ pub(crate) async fn run(
     let (sha256, bytes) = writer.await??;
 
     let id = Uuid::now_v7();
-    let blob = format!("exports/{}/{id}.{}", dataset.simple(), kind.extension());
+    let blob = format!("exports/{}/{id}.{}", dataset.simple(), kind.as_str());
     services.blobs.put_file(&blob, &path).await?;
     let manifest = Manifest {
         dataset: name,
         snapshot: snapshot.id.clone(),
         taxonomy_hash: taxonomy.hash(),
-        format: kind.extension().to_owned(),
+        format: kind,
         rows,
-        columns: ExportRow::COLUMNS.iter().map(|c| (*c).to_owned()).collect(),
+        columns: format::COLUMNS.iter().map(|c| (*c).to_owned()).collect(),
         labelled,
         changed,
         sha256,
@@ -128,7 +128,7 @@ pub(crate) async fn run(
         id,
         snapshot_id: snapshot.id.clone(),
         job_id: Some(progress.job_id),
-        format: kind.extension().to_owned(),
+        format: kind.as_str().to_owned(),
         manifest: manifest.clone(),
         blob,
         created_at: chrono::Utc::now(),
@@ -137,7 +137,7 @@ pub(crate) async fn run(
     Ok(json!({"export_id": id, "snapshot_id": snapshot.id, "manifest": manifest}))
 }
 
-fn row(s: ExportSource, label: Option<&snapshot_file::Row>) -> ExportRow {
+fn row(s: ExportSource, label: Option<&snapshot_file::Row>, taxonomy: &Taxonomy) -> ExportRow {
     let mut issues = Vec::new();
     if s.flagged == Some(true) {
         issues.push("label".to_owned());
@@ -160,7 +160,7 @@ fn row(s: ExportSource, label: Option<&snapshot_file::Row>) -> ExportRow {
         title: Some(s.title).filter(|t| !t.is_empty()),
         given_label: label.map_or(s.given_class, |l| l.given_class.clone()),
         label: label.map(|l| l.class.clone()),
-        label_source: label.map(|l| l.source.clone()),
+        label_source: label.and_then(|l| LabelSource::parse(&l.source)),
         decided_by: label.map(|l| l.author.clone()),
         decided_at: label.map(|l| l.decided_at),
         status,
@@ -172,7 +172,8 @@ fn row(s: ExportSource, label: Option<&snapshot_file::Row>) -> ExportRow {
         normalized_margin: s.normalized_margin,
         is_label_issue: s.flagged.unwrap_or(false),
         issues,
-        split: s.split,
+        split: Split::parse(&s.split),
         video: s.media_path,
+        taxonomy_path: label.map(|l| taxonomy.path_name(&l.class, "en")),
     }
 }

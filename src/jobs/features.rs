@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::{JobError, Services};
 use crate::domain::Field;
 use crate::encode::{mean_row, normalize_rows};
-use crate::exchange::features::FeatureZip;
+use crate::exchange::features::Features;
 
 /// Members read before their samples are looked up.
 const BATCH: usize = 512;
@@ -27,10 +27,10 @@ pub(crate) async fn ingest(
 ) -> Result<MediaCounts, JobError> {
     let file = services.blobs.local_copy(&zip.blob, scratch).await?;
     let failed = |e: String| JobError::Failed(format!("{}: {e}", zip.file_name));
-    let mut archive = tokio::task::spawn_blocking(move || FeatureZip::open(&file))
+    let mut archive = tokio::task::spawn_blocking(move || Features::open(&file))
         .await?
         .map_err(|e| failed(e.to_string()))?;
-    let ids: Vec<String> = archive.ids().map(str::to_owned).collect();
+    let ids: Vec<String> = archive.ids().to_vec();
     progress.stage("features", Some(ids.len()));
     // staged files are named by the hash of their content
     let digest = zip.blob.rsplit('/').next().unwrap_or_default();

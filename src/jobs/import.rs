@@ -289,9 +289,9 @@ fn check(row: Row, file: &str, taxonomy: &Taxonomy, root: Option<&Path>) -> Resu
         return Err(fail("label", "unknown_label", format!("label {:?} {why}", shorten(label))));
     }
     if let (Some(root), Some(video)) = (root, &row.video)
-        && let Err(code) = media_path::resolve(root, video)
+        && let Err(e) = media_path::resolve(root, video)
     {
-        return Err(fail("video", code, format!("{:?}: {}", shorten(video), media_path::explain(code))));
+        return Err(fail("video", e.code(), format!("{:?}: {e}", shorten(video))));
     }
     Ok(StagedRow {
         line: row.line,

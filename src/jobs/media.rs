@@ -39,20 +39,20 @@ pub(crate) async fn ingest(
         let Some(last) = page.last() else { break };
         after = last.id;
         let bad = stream::iter(page)
-            .map(|row| store_one(services, root, row, progress))
+            .map(|row| store_one(services.clone(), root.to_owned(), row, progress.clone()))
             .buffer_unordered(COPIES)
-            .try_fold(0, async |n, bad: bool| Ok(n + usize::from(bad)))
+            .try_collect::<Vec<bool>>()
             .await?;
-        counts.bad += bad;
+        counts.bad += bad.into_iter().filter(|b| *b).count();
     }
     inspect(services, dataset, progress, &mut counts).await?;
     Ok(counts)
 }
 
 /// True when the file could not be had.
-async fn store_one(services: &Services, root: &Path, row: MediaRow, progress: &Progress) -> Result<bool, JobError> {
+async fn store_one(services: Services, root: PathBuf, row: MediaRow, progress: Progress) -> Result<bool, JobError> {
     progress.check()?;
-    let resolved = media_path::resolve(root, row.media_path.as_deref().unwrap_or_default());
+    let resolved = media_path::resolve(&root, row.media_path.as_deref().unwrap_or_default());
     let bad = match resolved {
         Ok(path) => {
             let (blob, _) = services.blobs.put_content(&path).await?;
@@ -114,7 +114,7 @@ async fn inspect(
         after = last.id;
         let batches: Vec<Vec<MediaRow>> = page.chunks(batch).map(<[MediaRow]>::to_vec).collect();
         let done = stream::iter(batches)
-            .map(|rows| inspect_batch(services, &decoder, rows, progress))
+            .map(|rows| inspect_batch(services.clone(), decoder.clone(), rows, progress.clone()))
             .buffer_unordered(parallel(services))
             .try_collect::<Vec<MediaCounts>>()
             .await?;
@@ -127,10 +127,10 @@ async fn inspect(
 }
 
 async fn inspect_batch(
-    services: &Services,
-    decoder: &Decoder,
+    services: Services,
+    decoder: Decoder,
     rows: Vec<MediaRow>,
-    progress: &Progress,
+    progress: Progress,
 ) -> Result<MediaCounts, JobError> {
     progress.check()?;
     let scratch = services.scratch()?;
@@ -138,17 +138,17 @@ async fn inspect_batch(
     for row in &rows {
         inputs.push(services.blobs.local_copy(row.media_blob.as_deref().unwrap_or_default(), scratch.path()).await?);
     }
-    let (decoder, dir, paths) = (decoder.clone(), scratch.path().to_owned(), inputs.clone());
+    let (dir, paths) = (scratch.path().to_owned(), inputs.clone());
     let results = tokio::task::spawn_blocking(move || decoder.inspect_batch(&paths, &dir)).await?;
     let mut counts = MediaCounts::default();
     for ((row, input), result) in rows.iter().zip(&inputs).zip(results) {
         match result {
             Ok(info) => {
-                keep(services, row, input, &info).await?;
+                keep(&services, row, input, &info).await?;
                 counts.ready += 1;
             }
             Err(e) if e.code.is_about_the_clip() => {
-                mark_bad(services, row, &e, progress).await?;
+                mark_bad(&services, row, &e, &progress).await?;
                 counts.bad += 1;
             }
             Err(e) => return Err(JobError::Failed(format!("the decoder cannot run: {e}"))),

@@ -120,7 +120,7 @@ impl Progress {
         self.checkpoint.clone().and_then(|v| serde_json::from_value(v).ok())
     }
 
-    pub async fn checkpoint<T: serde::Serialize>(&self, value: &T) -> Result<(), JobError> {
+    pub async fn checkpoint<T: serde::Serialize + Sync>(&self, value: &T) -> Result<(), JobError> {
         let value = serde_json::to_value(value).map_err(|e| JobError::Failed(e.to_string()))?;
         Ok(self.store.job_checkpoint(self.job_id, self.start, &value).await?)
     }

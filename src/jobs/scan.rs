@@ -12,6 +12,7 @@ use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, ScanParams, ScanRow, Stage, scan as detect};
 use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
+use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
 use crate::train::{FoldPath, LinearParams, Selection, fit_fold_path, select, stratified_folds};
@@ -56,7 +57,11 @@ pub(crate) async fn run(
     let id = Uuid::now_v7();
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
     let scores = score_table(&labelled, &output.rows, &taxonomy);
-    let bytes = tokio::task::spawn_blocking(move || crate::exchange::columnar::write_table(&scores))
+    let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
+    let bytes = tokio::task::spawn_blocking(move || {
+        let mut out = Vec::new();
+        write_table(&mut out, &scores, &about).map(|()| out)
+    })
         .await?
         .map_err(|e| JobError::Failed(format!("scores: {e}")))?;
     services.blobs.put(&scores_blob, bytes).await?;
@@ -250,26 +255,27 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, rows: &[ScanRow]) -> Vec<F
 }
 
 /// All scores in the order of the labelled samples, for engines that read Parquet.
-fn score_table(labelled: &Labelled, rows: &[ScanRow], taxonomy: &Taxonomy) -> crate::exchange::columnar::Table {
-    use crate::exchange::columnar::{Column, Table};
+fn score_table(labelled: &Labelled, rows: &[ScanRow], taxonomy: &Taxonomy) -> Vec<(&'static str, Column)> {
     let float = |get: fn(&ScanRow) -> f32| Column::F32(rows.iter().map(get).collect());
-    let class = |get: &dyn Fn(usize) -> usize| {
-        Column::Text((0..rows.len()).map(|i| taxonomy.class_id(get(i)).to_owned()).collect())
+    let int = |get: fn(&ScanRow) -> u32| {
+        Column::I32(rows.iter().map(|r| i32::try_from(get(r)).unwrap_or(i32::MAX)).collect())
     };
-    Table {
-        columns: vec![
-            ("sample_id".into(), Column::I64(labelled.ids.clone())),
-            ("label".into(), class(&|i| labelled.y[i])),
-            ("suggested_label".into(), class(&|i| rows[i].suggested)),
-            ("rank".into(), Column::I32(rows.iter().map(|r| i32::try_from(r.rank).unwrap_or(i32::MAX)).collect())),
-            ("suspicion".into(), float(|r| r.suspicion)),
-            ("suggested_p".into(), float(|r| r.p_suggested)),
-            ("self_confidence".into(), float(|r| r.self_confidence)),
-            ("normalized_margin".into(), float(|r| r.normalized_margin)),
-            ("log_margin".into(), float(|r| r.log_margin)),
-            ("cluster".into(), Column::I32(rows.iter().map(|r| i32::try_from(r.cluster).unwrap_or(i32::MAX)).collect())),
-        ],
-    }
+    let class = |of: &dyn Fn(usize) -> usize| {
+        Column::Utf8((0..rows.len()).map(|i| taxonomy.class_id(of(i)).to_owned()).collect())
+    };
+    vec![
+        ("sample_id", Column::I64(labelled.ids.clone())),
+        ("label", class(&|i| labelled.y[i])),
+        ("suggested_label", class(&|i| rows[i].suggested)),
+        ("rank", int(|r| r.rank)),
+        ("suspicion", float(|r| r.suspicion)),
+        ("is_label_issue", Column::Bool(rows.iter().map(|r| r.flagged).collect())),
+        ("suggested_p", float(|r| r.p_suggested)),
+        ("self_confidence", float(|r| r.self_confidence)),
+        ("normalized_margin", float(|r| r.normalized_margin)),
+        ("log_margin", float(|r| r.log_margin)),
+        ("cluster", int(|r| r.cluster)),
+    ]
 }
 
 /// The noise report with class ids beside its columns' numbers.

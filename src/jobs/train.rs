@@ -10,11 +10,12 @@ use super::progress::Progress;
 use super::scan::Labelled;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
-use crate::encode::Runtime;
+use crate::encode::{Runtime, run_matrix};
 use crate::store::trainings::Training;
+use crate::train::linear::argmax_rows;
+use crate::train::recipe::PRESETS;
 use crate::train::{
-    LinearHead, Metrics, PRESETS, Recipe, argmax_rows, evaluate, fit_fold_path, holdout_split, onnx, select,
-    stratified_folds,
+    LinearHead, Metrics, Recipe, evaluate, fit_fold_path, holdout_split, onnx, select, stratified_folds,
 };
 
 /// Held-out rows on which the exported model is compared with the trained one.
@@ -187,7 +188,9 @@ struct Parity {
 fn parity(dylib: &std::path::Path, t: &Trained) -> Result<Parity, JobError> {
     let failed = |e: crate::encode::EncodeError| JobError::Failed(format!("the exported model does not run: {e}"));
     let runtime = Runtime::load(dylib, 1, &[]).map_err(failed)?;
-    let got = runtime.run_matrix(&t.onnx, onnx::INPUT, onnx::PROBABILITIES, t.probe.view()).map_err(failed)?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), &t.onnx)?;
+    let got = run_matrix(&runtime, file.path(), onnx::INPUT, onnx::PROBABILITIES, t.probe.view()).map_err(failed)?;
     let max_difference = got.iter().zip(&t.expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     Ok(Parity {
         n: t.probe.nrows(),

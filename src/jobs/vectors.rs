@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{JobError, Services};
 use crate::domain::Field;
+use crate::exchange::columnar;
 use crate::store::embeddings::EmbeddingFile;
 
 /// A span of columns made by one encoder from one field.
@@ -40,10 +41,10 @@ pub(crate) async fn known_rows(
     for file in services.store.embedding_files(dataset).await? {
         if file.field == field && file.encoder == encoder {
             let bytes = services.blobs.get(&file.blob).await?;
-            let keys = tokio::task::spawn_blocking(move || crate::exchange::columnar::read_keys(bytes))
+            let (ids, hashes) = tokio::task::spawn_blocking(move || columnar::read_ids(bytes::Bytes::from(bytes)))
                 .await?
                 .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
-            known.extend(keys);
+            known.extend(ids.into_iter().zip(hashes));
         }
     }
     Ok(known)
@@ -84,10 +85,11 @@ pub(crate) async fn features(
         let mut seen = vec![false; samples.len()];
         for file in files.iter().filter(|f| f.field == b.field && f.encoder == b.encoder) {
             let bytes = services.blobs.get(&file.blob).await?;
-            let read = tokio::task::spawn_blocking(move || crate::exchange::columnar::read_vectors(bytes))
+            let read =
+                tokio::task::spawn_blocking(move || columnar::read_embeddings(bytes::Bytes::from(bytes), false))
                 .await?
                 .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
-            for (id, vector) in read.ids.iter().zip(read.vectors.rows()) {
+            for (id, vector) in read.sample_ids.iter().zip(read.vectors.rows()) {
                 if let Some(&row) = row_of.get(id) {
                     matrix.slice_mut(s![row, b.start..b.start + b.dimension]).assign(&vector);
                     seen[row] = true;
