@@ -1,1 +1,3 @@
 //! The integration tests: one binary, a database per test, the real router.
+
+mod postgres;
