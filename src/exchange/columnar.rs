@@ -493,7 +493,9 @@ mod tests {
 
     #[test]
     fn values_are_rounded_to_float16_and_clamped() {
-        let row = |vector| EmbeddingRow { sample_id: 1, input_hash: 2, vector, frames: None, n_frames: 0 };
+        fn row(vector: &[f32]) -> EmbeddingRow<'_> {
+            EmbeddingRow { sample_id: 1, input_hash: 2, vector, frames: None, n_frames: 0 }
+        }
         let (path, out) = file();
         write_embeddings(out, 4, [row(&[0.1, 1e9, f32::NEG_INFINITY, 1e-9])]).unwrap();
         let got = read_embeddings(path.reopen().unwrap(), true).unwrap();

@@ -48,6 +48,10 @@ impl Lines {
                     Err(e) => Frame::Failed(e, self.line),
                 };
             }
+            // The line end is no part of the row: a row cut short ends on its own line.
+            if row.last() == Some(&b'\n') {
+                row.pop();
+            }
             if !row.iter().all(u8::is_ascii_whitespace) {
                 return Frame::Row(self.line);
             }

@@ -307,6 +307,35 @@ fn the_shared_data_sets_read_whole() {
     assert!(titles.iter().all(|r| !r.title.is_empty() && r.label.is_some()));
 }
 
+/// Not a check: prints rows a second. `cargo test --lib exchange::annotations::tests::speed -- --ignored --nocapture`
+#[test]
+#[ignore = "measures, asserts only the count"]
+fn speed() {
+    const ROWS: usize = 200_000;
+    let row = |i: usize| {
+        let mut s = format!(
+            "{{\"id\": \"v{i:06}\", \"video\": \"clips/v{i:06}.mp4\", \"title\": \"中华台北羽球，王适娴输掉最后一线生机 {i}\", "
+        );
+        s.push_str("\"asr\": \"眼线在睫毛根部开始画，这款睫毛膏不容易晕\", \"ocr\": [{\"time\": 1.88, \"text\": \"豚跳现场\"}], \"label\": \"sign\"}");
+        s
+    };
+    let lines: Vec<String> = (0..ROWS).map(row).collect();
+    let csv: Vec<String> = (0..ROWS).map(|i| format!("v{i:06},\"中华台北羽球，王适娴\"\"输掉\"\"最后一线生机 {i}\",眼线在睫毛根部开始画，这款睫毛膏不容易晕,,sign,clips/v{i:06}.mp4")).collect();
+    for (name, text) in [
+        ("a.jsonl", lines.join("\n")),
+        ("a.json", format!("[{}]", lines.join(",\n"))),
+        ("a.csv", format!("id,title,asr,ocr,label,video\n{}\n", csv.join("\n"))),
+    ] {
+        let megabytes = text.len() as f64 / 1e6;
+        let start = std::time::Instant::now();
+        let source = Box::new(Cursor::new(text.into_bytes()));
+        let n = reader(source, name, Format::Auto, &ReadOptions::default()).filter(Result::is_ok).count();
+        let s = start.elapsed().as_secs_f64();
+        println!("{name}: {:.0} rows/s, {:.0} MB/s", n as f64 / s, megabytes / s);
+        assert_eq!(n, ROWS);
+    }
+}
+
 /// JSON-like trees as text.
 fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
