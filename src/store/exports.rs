@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Result, Store, StoreError};
+use super::{Page, Result, Store, StoreError};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Export {
@@ -94,6 +94,28 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// Newest first; `before` is the last export of the page before.
+    pub async fn exports_page(
+        &self,
+        dataset: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Page<Export>> {
+        let rows = sqlx::query_as!(
+            Export,
+            "select id, snapshot_id, job_id, format, manifest, blob, created_at from exports
+             where dataset_id = $1
+               and ($2::uuid is null or (created_at, id) < (select created_at, id from exports where id = $2))
+             order by created_at desc, id desc limit $3",
+            dataset,
+            before,
+            limit + 1
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(rows, limit, |e| e.id.to_string()))
     }
 
     pub async fn export(&self, dataset: Uuid, id: Uuid) -> Result<Export> {

@@ -96,6 +96,12 @@ impl Store {
         Ok(Self { pool })
     }
 
+    /// Ok when the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// The pool, for the queue library and for tests.
     pub fn pool(&self) -> &PgPool {
         &self.pool

@@ -26,6 +26,8 @@ pub struct NewReview {
 pub struct Review {
     pub id: i64,
     pub client_id: Uuid,
+    /// Internal id of the sample.
+    pub sample_id: i64,
     pub author: String,
     pub decision: String,
     pub classes: Vec<String>,
@@ -33,6 +35,9 @@ pub struct Review {
     pub comment: String,
     pub time_spent_ms: Option<i32>,
     pub created_at: DateTime<Utc>,
+    /// It was there already: the same `client_id` came again.
+    #[serde(skip)]
+    pub replayed: bool,
 }
 
 /// One line of a sample's history.
@@ -53,7 +58,8 @@ impl Store {
     /// answer again.
     ///
     /// # Errors
-    /// A class that is no leaf of the taxonomy, keep on an unlabelled sample, a sample of another dataset.
+    /// A class that is no leaf of the taxonomy, keep on an unlabelled sample, a sample of another
+    /// dataset, a `client_id` that another sample's review has.
     pub async fn record_review(&self, new: &NewReview) -> Result<Review> {
         let mut tx = self.pool.begin().await?;
         // one decision at a time on one sample: the row lock also makes `class_before` true
@@ -72,14 +78,23 @@ impl Store {
                 .flatten();
         let known = sqlx::query_as!(
             Review,
-            "select id, client_id, author, decision, classes, class_before, comment, time_spent_ms, created_at
-             from reviews where client_id = $1",
+            r#"select id, client_id, sample_id, author, decision, classes, class_before, comment, time_spent_ms,
+                 created_at, true as "replayed!"
+               from reviews where client_id = $1"#,
             new.client_id
         )
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(review) = known {
-            return Ok(review);
+            return if review.sample_id == new.sample_id {
+                Ok(review)
+            } else {
+                Err(StoreError::Rule {
+                    field: "client_id",
+                    code: "client_id_reused",
+                    message: "this client_id belongs to the review of another sample".into(),
+                })
+            };
         }
         let (classes, asserted) = match &new.decision {
             Decision::Keep => match &before {
@@ -129,10 +144,11 @@ impl Store {
         };
         let review = sqlx::query_as!(
             Review,
-            "insert into reviews (client_id, dataset_id, sample_id, scan_id, author, decision, classes, class_before,
-               comment, time_spent_ms, label_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-             returning id, client_id, author, decision, classes, class_before, comment, time_spent_ms, created_at",
+            r#"insert into reviews (client_id, dataset_id, sample_id, scan_id, author, decision, classes, class_before,
+                 comment, time_spent_ms, label_id)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+               returning id, client_id, sample_id, author, decision, classes, class_before, comment, time_spent_ms,
+                 created_at, false as "replayed!""#,
             new.client_id,
             new.dataset_id,
             new.sample_id,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Result, Store, StoreError};
+use super::{Page, Result, Store, StoreError};
 use crate::domain::Finding;
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -113,6 +113,22 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// Newest first; `before` is the last scan of the page before.
+    pub async fn scans_page(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Scan>> {
+        let rows = sqlx::query_as!(
+            Scan,
+            "select id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob, created_at from scans
+             where dataset_id = $1 and ($2::uuid is null or seq < (select seq from scans where id = $2))
+             order by seq desc limit $3",
+            dataset,
+            before,
+            limit + 1
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(rows, limit, |s| s.id.to_string()))
     }
 
     pub async fn scan(&self, dataset: Uuid, id: Uuid) -> Result<Scan> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Result, Store, StoreError};
+use super::{Page, Result, Store, StoreError};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Snapshot {
@@ -71,6 +71,28 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// Newest first; `before` is the id of the last snapshot of the page before.
+    pub async fn snapshots_page(
+        &self,
+        dataset: Uuid,
+        before: Option<&str>,
+        limit: i64,
+    ) -> Result<Page<Snapshot>> {
+        let rows = sqlx::query_as!(
+            Snapshot,
+            "select id, parent, author, reason, n_labelled, n_changed, blob, created_at from snapshots
+             where dataset_id = $1
+               and ($2::text is null or seq < (select seq from snapshots where dataset_id = $1 and id = $2))
+             order by seq desc limit $3",
+            dataset,
+            before,
+            limit + 1
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(rows, limit, |s| s.id.clone()))
     }
 
     /// By full id or a prefix of at least eight digits that fits one snapshot only.

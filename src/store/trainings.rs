@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Result, Store, StoreError};
+use super::{Page, Result, Store, StoreError};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Training {
@@ -53,6 +53,27 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?)
+    }
+
+    /// Newest first; `before` is the last training of the page before.
+    pub async fn trainings_page(
+        &self,
+        dataset: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Page<Training>> {
+        let rows = sqlx::query_as!(
+            Training,
+            "select id, snapshot_id, job_id, recipe, metrics, onnx_blob, previous_id, created_at from trainings
+             where dataset_id = $1 and ($2::uuid is null or seq < (select seq from trainings where id = $2))
+             order by seq desc limit $3",
+            dataset,
+            before,
+            limit + 1
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Page::cut(rows, limit, |t| t.id.to_string()))
     }
 
     pub async fn training(&self, dataset: Uuid, id: Uuid) -> Result<Training> {

@@ -1,0 +1,124 @@
+//! The JSON API under `/api/v1`, one file per resource. Handlers extract, call, and render; what they
+//! promise is in the OpenAPI document that is made from them (`/api/openapi.json`, `/api/docs`).
+//!
+//! Lists are paged by cursor, long work answers 202 with its job, errors are problem JSON, every POST
+//! may carry an `Idempotency-Key`.
+
+mod datasets;
+mod docs;
+mod embeddings;
+mod events;
+mod exports;
+mod imports;
+mod jobs;
+mod reviews;
+mod samples;
+mod scans;
+mod snapshots;
+mod suspects;
+mod trainings;
+mod uploads;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use super::error::{Problem, ProblemBody};
+use super::{health, idempotency, media};
+use crate::jobs::Services;
+use crate::store::StoreError;
+use crate::store::jobs::Job;
+
+/// Longest body of a request that uploads nothing, in bytes.
+pub(crate) const MAX_BODY: usize = 2 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tamis",
+        description = "Finds and fixes wrong labels of short-video datasets.\n\n\
+            **Lists** are paged: pass `next` of a page as `cursor` of the following request.\n\n\
+            **Long work** (imports, encodes, scans, trainings, exports) answers 202 with a job; follow it at \
+            `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
+            **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
+            **Sending again**: every POST takes an `Idempotency-Key`; the same key with the same body gets the \
+            first answer again and does nothing twice.\n\n\
+            **Sample ids** in addresses are external ids, percent-encoded as one path segment (`/` as `%2F`), \
+            or `%23` and the internal id."
+    ),
+    components(schemas(ProblemBody)),
+    tags(
+        (name = "datasets", description = "Samples under one taxonomy"),
+        (name = "imports", description = "Bringing samples in"),
+        (name = "samples", description = "One short video with its texts and labels"),
+        (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
+        (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
+        (name = "exports", description = "A snapshot as a file"),
+        (name = "jobs", description = "Background work"),
+        (name = "media", description = "Clips, posters and strips"),
+        (name = "health", description = "For supervisors"),
+    )
+)]
+struct Doc;
+
+/// API, media and health, with the documents that describe them.
+pub(crate) fn router(services: &Services) -> Router<Services> {
+    let v1 = OpenApiRouter::new()
+        .merge(datasets::router())
+        .merge(samples::router())
+        .merge(reviews::router())
+        .merge(suspects::router())
+        .merge(snapshots::router())
+        .merge(embeddings::router())
+        .merge(scans::router())
+        .merge(trainings::router())
+        .merge(exports::router())
+        .merge(jobs::router())
+        .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(imports::router().layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)));
+    let (router, document) = OpenApiRouter::with_openapi(Doc::openapi())
+        .nest("/api/v1", v1)
+        .merge(media::router())
+        .merge(health::router())
+        .split_for_parts();
+    router.merge(docs::router(document))
+}
+
+/// Author of what nobody signs: there is no sign-in yet.
+fn default_author() -> String {
+    "local".to_owned()
+}
+
+/// 1-100 characters without control characters.
+fn check_author(author: &str) -> Result<(), Problem> {
+    let ok = (1..=100).contains(&author.chars().count()) && !author.chars().any(char::is_control);
+    if ok {
+        return Ok(());
+    }
+    Err(Problem::invalid("author", "author", "an author is 1 to 100 characters without control characters"))
+}
+
+/// A snapshot named in a body: one that is not there is the body's fault.
+async fn check_snapshot(services: &Services, dataset: Uuid, id: Option<&str>) -> Result<(), Problem> {
+    let Some(id) = id else { return Ok(()) };
+    match services.store.snapshot(dataset, id).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::NotFound { .. }) => {
+            Err(Problem::invalid("snapshot", "unknown_snapshot", format!("there is no snapshot {id:?}")))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// 202 with the job and where to follow it.
+type Accepted = (StatusCode, [(HeaderName, String); 1], axum::Json<Job>);
+
+async fn accepted(services: &Services, job: Uuid) -> Result<Accepted, Problem> {
+    let job = services.store.job(job).await?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, format!("/api/v1/jobs/{}", job.id))], axum::Json(job)))
+}
