@@ -76,8 +76,11 @@ fn every_key_in_use_exists() {
             .into_iter()
             .for_each(|k| check(&path, k, false));
         literals(text, &["lang.count(\""]).into_iter().for_each(|k| check(&path, k, true));
-        // stages of jobs, keys of reasons and of facts are passed on by name
-        for prefix in ["\"stage.", "\"reason.", "\"dataset."] {
+        // keys of reasons and of facts are passed on by name
+        literals(text, &["progress.stage(\"", "p.stage(\""])
+            .into_iter()
+            .for_each(|stage| check(&path, &format!("stage.{stage}"), false));
+        for prefix in ["\"reason.", "\"dataset."] {
             text.match_indices(prefix)
                 .filter_map(|(at, _)| text[at + 1..].split_once('"'))
                 .filter(|(k, _)| !k.contains('{') && !k.ends_with(".rs") && !k.ends_with(".html"))

@@ -1,1 +1,6 @@
 //! web
+
+#![allow(dead_code)]
+
+mod assets;
+mod pages;

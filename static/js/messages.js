@@ -7,6 +7,9 @@ export function t(key, parameters = {}) {
   return (all[key] ?? key).replace(/\{(\w+)\}/g, (whole, name) => parameters[name] ?? whole);
 }
 
+// The words for a code that may be newer than the catalogue.
+export const known = (key, otherwise) => all[key] ?? otherwise;
+
 // A counted noun: `key.one` or `key.other`.
 export function count(key, n) {
   return t(`${key}.${n === 1 ? "one" : "other"}`, { n: number(n) });

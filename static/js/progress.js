@@ -1,7 +1,7 @@
 // Following a job: events from the server while it is open, with rate and time left from the last
 // ten seconds. Falls back to asking every two seconds when the stream cannot be had.
 import { get } from "./api.js";
-import { clock, number, t } from "./messages.js";
+import { clock, known, number, t } from "./messages.js";
 
 const ended = (job) => !["queued", "running"].includes(job.state);
 const WINDOW = 10000;
@@ -25,7 +25,7 @@ export function follow(id, { progress, log }) {
       ended: ended(job),
       rate,
       left,
-      stageText: job.stage && !ended(job) ? t(job.stage) : "",
+      stageText: job.stage && !ended(job) ? known(`stage.${job.stage}`, job.stage) : "",
       stateText: t(`job_state.${job.state}`),
       countText: job.total != null ? `${number(job.done)} / ${number(job.total)}` : job.done ? number(job.done) : "",
       rateText: rate > 0 ? t("js.per_second", { n: rate >= 10 ? number(Math.round(rate)) : rate.toFixed(1) }) : "–",

@@ -115,7 +115,7 @@ impl JobView {
             stage: if job.stage.is_empty() || job.state.is_ended() {
                 String::new()
             } else {
-                lang.text(&job.stage).to_owned()
+                lang.find(&format!("stage.{}", job.stage)).unwrap_or(&job.stage).to_owned()
             },
             done: job.done,
             total: job.total,
@@ -133,7 +133,12 @@ impl JobView {
 /// Plain figures of a result, each under its worded name.
 pub(super) fn facts(page: &Reader, result: Option<&Value>) -> Vec<(String, String)> {
     let Some(Value::Object(map)) = result else { return Vec::new() };
+    // a part of the result, such as the manifest of an export, counts as the result's own
     map.iter()
+        .flat_map(|(key, value)| match value {
+            Value::Object(inner) => inner.iter().collect(),
+            _ => vec![(key, value)],
+        })
         .filter(|(key, _)| !key.ends_with("_id") && key.as_str() != "id")
         .filter_map(|(key, value)| {
             let shown = match value {

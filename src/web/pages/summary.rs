@@ -39,20 +39,26 @@ pub(super) fn noise(page: &Reader, taxonomy: &Taxonomy, summary: &Value) -> Opti
     let lang = page.lang;
     let noise = summary.get("noise")?;
     let errors = noise.get("estimated_errors").and_then(Value::as_f64)?;
+    // classes are numbered in the order of `classes`
+    let names = noise.get("classes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let id = |v: &Value, key: &str| -> Option<String> {
+        let class = v.get(key)?;
+        let named = class.as_u64().and_then(|i| names.get(usize::try_from(i).ok()?));
+        named.unwrap_or(class).as_str().map(str::to_owned)
+    };
     let share = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64).unwrap_or(0.0);
-    let mut classes: Vec<(&str, f64, f64, f64)> = list(noise, "per_class")
+    let mut classes: Vec<(String, f64, f64, f64)> = list(noise, "per_class")
         .filter_map(|c| {
-            let id = c.get("class")?.as_str()?;
-            Some((id, share(c, "n"), share(c, "label_noise"), share(c, "inverse_label_noise")))
+            Some((id(c, "class")?, share(c, "n"), share(c, "label_noise"), share(c, "inverse_label_noise")))
         })
         .filter(|(_, n, wrong, missed)| *n > 0.0 && (*wrong > 0.0 || *missed > 0.0))
         .collect();
-    classes.sort_by(|a, b| (b.1 * b.2).total_cmp(&(a.1 * a.2)).then(a.0.cmp(b.0)));
+    classes.sort_by(|a, b| (b.1 * b.2).total_cmp(&(a.1 * a.2)).then_with(|| a.0.cmp(&b.0)));
     let classes = classes
         .into_iter()
         .take(ROWS)
         .map(|(id, n, wrong, missed)| ClassNoise {
-            class: ClassName::of(taxonomy, id, lang),
+            class: ClassName::of(taxonomy, &id, lang),
             n: lang.number(n as i64),
             wrong: Share::of(wrong as f32, lang),
             missed: Share::of(missed as f32, lang),
@@ -61,8 +67,8 @@ pub(super) fn noise(page: &Reader, taxonomy: &Taxonomy, summary: &Value) -> Opti
     let pairs = list(noise, "overlapping")
         .filter_map(|p| {
             Some(PairView {
-                a: ClassName::of(taxonomy, p.get("a")?.as_str()?, lang),
-                b: ClassName::of(taxonomy, p.get("b")?.as_str()?, lang),
+                a: ClassName::of(taxonomy, &id(p, "a")?, lang),
+                b: ClassName::of(taxonomy, &id(p, "b")?, lang),
                 count: lang.number(p.get("count")?.as_f64()?.round() as i64),
             })
         })
