@@ -105,7 +105,9 @@ pub(super) async fn import(house: &House, a: &Arguments, quiet: bool) -> anyhow:
     };
     let mut columns = BTreeMap::new();
     for pair in &a.columns {
-        let Some((field, column)) = pair.split_once('=') else { bail!("--column {pair}: must be FIELD=COLUMN") };
+        let Some((field, column)) = pair.split_once('=') else {
+            bail!("--column {pair}: must be FIELD=COLUMN")
+        };
         columns.insert(field.to_owned(), column.to_owned());
     }
     let args = ImportArgs {

@@ -17,7 +17,12 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, Overrides};
 
 #[derive(Parser)]
-#[command(name = "tamis", version, about = "Gets the labels of short-video datasets right", max_term_width = 100)]
+#[command(
+    name = "tamis",
+    version,
+    about = "Gets the labels of short-video datasets right",
+    max_term_width = 100
+)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -113,7 +118,8 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("TAMIS_LOG").unwrap_or_else(|_| "warn,sqlx=error".into()),
+            tracing_subscriber::EnvFilter::try_from_env("TAMIS_LOG")
+                .unwrap_or_else(|_| "warn,sqlx=error".into()),
         )
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -142,7 +148,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Doctor { json } => doctor::run(&config(None)?, json).await,
         Command::Serve(serve) => work::serve(config(Some(&serve))?).await,
-        Command::Demo { no_serve, json, serve } => demo::run(config(Some(&serve))?, no_serve || json, json).await,
+        Command::Demo { no_serve, json, serve } => {
+            demo::run(config(Some(&serve))?, no_serve || json, json).await
+        }
         Command::Import(arguments) => import::run(config(None)?, arguments).await,
         Command::Scan { name, json } => work::scan(config(None)?, &name, json).await,
         Command::Export { name, format, out } => work::export(config(None)?, &name, &format, &out).await,

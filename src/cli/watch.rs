@@ -18,7 +18,8 @@ use crate::store::jobs::Job;
 /// With the job's own words when it failed or was cancelled.
 pub(super) async fn finish(house: &House, id: Uuid, quiet: bool) -> anyhow::Result<Job> {
     let lang = Lang::of_terminal();
-    let bar = if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let bar =
+        if quiet || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(0) };
     let style = ProgressStyle::with_template("{msg:28} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style);
@@ -47,7 +48,9 @@ pub(super) async fn finish(house: &House, id: Uuid, quiet: bool) -> anyhow::Resu
             bar.finish_and_clear();
             return match job.state {
                 JobState::Succeeded => Ok(job),
-                JobState::Cancelled => bail!("{} was cancelled", lang.text(&format!("job.kind.{}", job.kind.as_str()))),
+                JobState::Cancelled => {
+                    bail!("{} was cancelled", lang.text(&format!("job.kind.{}", job.kind.as_str())))
+                }
                 _ => bail!("{}", job.error.as_deref().unwrap_or("the job failed")),
             };
         }

@@ -24,7 +24,8 @@ pub(super) async fn serve_house(house: House) -> anyhow::Result<()> {
         Ok(l) => l,
         Err(e) => {
             house.close().await;
-            return Err(e).with_context(|| format!("cannot listen on {bind}; choose another address with --bind"));
+            return Err(e)
+                .with_context(|| format!("cannot listen on {bind}; choose another address with --bind"));
         }
     };
     println!("Tamis serves http://{} (ctrl-c stops it)", listener.local_addr()?);
@@ -136,7 +137,12 @@ pub(super) async fn export(config: Config, name: &str, format: &str, out: &Path)
     done
 }
 
-pub(super) async fn train(config: Config, name: &str, recipe: Option<String>, json: bool) -> anyhow::Result<()> {
+pub(super) async fn train(
+    config: Config,
+    name: &str,
+    recipe: Option<String>,
+    json: bool,
+) -> anyhow::Result<()> {
     let recipe = match recipe {
         Some(r) if Path::new(&r).is_file() => Some(std::fs::read_to_string(&r)?),
         Some(r) if r.ends_with(".toml") => anyhow::bail!("recipe: {r} is not a file"),

@@ -24,8 +24,20 @@ const CLASSES: &[(&str, &str, &str, &str, &str)] = &[
         "mandelbrot=s=320x240:r=12:start_scale=0.{n}:end_scale=0.01:start_x=-0.74{n}:start_y=-0.13",
     ),
     ("fractals", "sierpinski", "Sierpinski carpet", "谢尔宾斯基地毯", "sierpinski=s=320x240:r=12:seed={n}"),
-    ("automata", "life", "game of life", "生命游戏", "life=s=80x60:r=12:seed={n}:mold=10:ratio=0.3,scale=320:240"),
-    ("automata", "cellular", "cellular automaton", "元胞自动机", "cellauto=s=160x120:r=12:rule={n}:seed={n},scale=320:240"),
+    (
+        "automata",
+        "life",
+        "game of life",
+        "生命游戏",
+        "life=s=80x60:r=12:seed={n}:mold=10:ratio=0.3,scale=320:240",
+    ),
+    (
+        "automata",
+        "cellular",
+        "cellular automaton",
+        "元胞自动机",
+        "cellauto=s=160x120:r=12:rule={n}:seed={n},scale=320:240",
+    ),
     ("colours", "gradients", "colour gradients", "颜色渐变", "gradients=s=320x240:r=12:seed={n}"),
     ("colours", "noise", "film noise", "胶片噪点", "color=c=gray:s=320x240:r=12,noise=alls={n}:allf=t"),
 ];

@@ -151,7 +151,9 @@ fn write_tables(dir: &Path, classes: &[Class], clips: &[Clip]) -> Result<BTreeMa
     for c in classes {
         if seen.insert(c.parent.clone()) {
             let (en, zh) = stamps::parent_names(&c.parent);
-            nodes.push(serde_json::json!({"id": c.parent, "name": en, "name_zh": zh, "parent": null, "level": 1}));
+            nodes.push(
+                serde_json::json!({"id": c.parent, "name": en, "name_zh": zh, "parent": null, "level": 1}),
+            );
         }
     }
     for c in classes {

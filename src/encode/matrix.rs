@@ -25,9 +25,11 @@ pub fn run_matrix(
     let values: Vec<f32> = x.iter().copied().collect();
     let tensor = Tensor::from_array(([x.nrows(), x.ncols()], values)).map_err(fail)?;
     let outputs = session.run(ort::inputs![input => tensor]).map_err(fail)?;
-    let value = outputs.get(output).ok_or_else(|| EncodeError::model(NAME, format!("has no output {output:?}")))?;
+    let value =
+        outputs.get(output).ok_or_else(|| EncodeError::model(NAME, format!("has no output {output:?}")))?;
     let (shape, values) = value.try_extract_tensor::<f32>().map_err(fail)?;
     let columns = values.len() / x.nrows().max(1);
-    Array2::from_shape_vec((x.nrows(), columns), values.to_vec())
-        .map_err(|_| EncodeError::model(NAME, format!("output {output:?} has shape {shape:?}, not {} rows", x.nrows())))
+    Array2::from_shape_vec((x.nrows(), columns), values.to_vec()).map_err(|_| {
+        EncodeError::model(NAME, format!("output {output:?} has shape {shape:?}, not {} rows", x.nrows()))
+    })
 }

@@ -10,7 +10,9 @@ pub mod export;
 pub mod features;
 mod json;
 pub mod media_path;
+pub mod media_zip;
 pub mod npy;
+pub mod snapshot_file;
 pub mod taxonomy;
 
 pub use error::{CODES, RowError};

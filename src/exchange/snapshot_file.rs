@@ -32,8 +32,9 @@ pub fn write(rows: &[Row]) -> Result<Vec<u8>, ParquetError> {
         Arc::new(rows.iter().map(get).collect::<StringArray>())
     }
     let ids: Int64Array = rows.iter().map(|r| Some(r.sample_id)).collect();
-    let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.decided_at.timestamp_micros()))
-        .with_timezone("UTC");
+    let times =
+        TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.decided_at.timestamp_micros()))
+            .with_timezone("UTC");
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         ("sample_id", Arc::new(ids), false),
         ("id", text(rows, |r| Some(&r.external_id)), false),
@@ -59,7 +60,9 @@ pub fn read(bytes: Vec<u8>) -> Result<Vec<Row>, ParquetError> {
     for batch in reader {
         let batch = batch?;
         let column = |name: &str| {
-            batch.column_by_name(name).ok_or_else(|| ParquetError::General(format!("column {name} is missing")))
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| ParquetError::General(format!("column {name} is missing")))
         };
         let wrong = |name: &str| ParquetError::General(format!("column {name} has another type"));
         let ids = column("sample_id")?.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong("sample_id"))?;
@@ -74,7 +77,8 @@ pub fn read(bytes: Vec<u8>) -> Result<Vec<Row>, ParquetError> {
             rows.push(Row {
                 sample_id: ids.value(i),
                 external_id: texts[0].value(i).to_owned(),
-                given_class: (!arrow_array::Array::is_null(texts[1], i)).then(|| texts[1].value(i).to_owned()),
+                given_class: (!arrow_array::Array::is_null(texts[1], i))
+                    .then(|| texts[1].value(i).to_owned()),
                 class: texts[2].value(i).to_owned(),
                 source: texts[3].value(i).to_owned(),
                 author: texts[4].value(i).to_owned(),

@@ -20,8 +20,8 @@ use super::progress::Progress;
 use super::{JobError, Services, media, vectors};
 use crate::domain::Field;
 use crate::encode::{
-    EncodeError, HashedTfIdf, ImageEncoder, OrtImageEncoder, OrtTextEncoder, Provider, Registry, Runtime, TextEncoder,
-    TfIdfFitter, encode_clips, normalize_rows, pick, split_strip,
+    EncodeError, HashedTfIdf, ImageEncoder, OrtImageEncoder, OrtTextEncoder, Provider, Registry, Runtime,
+    TextEncoder, TfIdfFitter, encode_clips, normalize_rows, pick, split_strip,
 };
 use crate::exchange::columnar::{EmbeddingRow, write_embeddings};
 use crate::media::{RgbFrame, STRIP_FRAMES, STRIP_SIDE};
@@ -85,7 +85,10 @@ async fn load(services: &Services, progress: &Progress) -> Result<Loaded, JobErr
     let (loaded, notes) = tokio::task::spawn_blocking(move || -> Result<_, JobError> {
         let mut loaded = Loaded { image: None, text: None };
         let Some(dylib) = dylib else {
-            notes.push("ONNX Runtime is missing (run scripts/setup): frames are not encoded, texts by TF-IDF only".into());
+            notes.push(
+                "ONNX Runtime is missing (run scripts/setup): frames are not encoded, texts by TF-IDF only"
+                    .into(),
+            );
             return Ok((loaded, notes));
         };
         let providers: Vec<Provider> = Provider::parse(&config.provider).into_iter().collect();
@@ -148,10 +151,15 @@ async fn frames(
     encoder: &Arc<OrtImageEncoder>,
     progress: &Progress,
 ) -> Result<usize, JobError> {
-    let mut writer = Shards::open(services, dataset, Field::Frames, encoder.version(), encoder.dimension(), progress).await?;
+    let mut writer =
+        Shards::open(services, dataset, Field::Frames, encoder.version(), encoder.dimension(), progress)
+            .await?;
     let decoder = media::decoder(services).ok();
     let counts = services.store.dataset_counts(dataset).await?;
-    progress.stage("encode_frames", usize::try_from(counts.samples - counts.missing_media - counts.bad_media).ok());
+    progress.stage(
+        "encode_frames",
+        usize::try_from(counts.samples - counts.missing_media - counts.bad_media).ok(),
+    );
     let mut after = 0;
     loop {
         let page = services.store.media_ready(dataset, after, PAGE).await?;
@@ -186,7 +194,10 @@ async fn frames(
                 sources
                     .par_chunks(2)
                     .map(|pair| {
-                        let frames = pair.iter().map(|s| s.frames(&encoder, decoder.as_ref())).collect::<Result<_, _>>()?;
+                        let frames = pair
+                            .iter()
+                            .map(|s| s.frames(&encoder, decoder.as_ref()))
+                            .collect::<Result<_, _>>()?;
                         encode_clips(encoder.as_ref(), frames).map_err(failed)
                     })
                     .collect::<Result<Vec<_>, JobError>>()
@@ -220,7 +231,8 @@ impl Source {
         match self {
             Self::Strip(jpeg) => Ok(pick(split_strip(jpeg).map_err(failed)?, spec.frames)),
             Self::Clip(path) => {
-                let decoder = decoder.ok_or_else(|| JobError::Failed("ffmpeg is missing: run scripts/setup".into()))?;
+                let decoder =
+                    decoder.ok_or_else(|| JobError::Failed("ffmpeg is missing: run scripts/setup".into()))?;
                 decoder
                     .frames(path as &Path, spec.frames, spec.size)
                     .map_err(|e| JobError::Failed(format!("a clip that was decodable is not any more: {e}")))
@@ -273,7 +285,8 @@ async fn fitted(
         progress.add(n);
     }
     let encoder = fitter.finish();
-    let blob = format!("fitted/{}/{}/{}.bin", dataset.simple(), field.as_str(), encoder.version().replace('@', "-"));
+    let blob =
+        format!("fitted/{}/{}/{}.bin", dataset.simple(), field.as_str(), encoder.version().replace('@', "-"));
     services.blobs.put(&blob, encoder.to_bytes()).await?;
     let fitted = FittedEncoder { version: encoder.version().to_owned(), n_texts: present, blob };
     services.store.set_fitted_encoder(dataset, field, &fitted).await?;
@@ -288,7 +301,8 @@ async fn texts<E: TextEncoder + 'static>(
     encoder: Arc<E>,
     progress: &Progress,
 ) -> Result<usize, JobError> {
-    let mut writer = Shards::open(services, dataset, field, encoder.version(), encoder.dimension(), progress).await?;
+    let mut writer =
+        Shards::open(services, dataset, field, encoder.version(), encoder.dimension(), progress).await?;
     let samples = services.store.dataset_counts(dataset).await?.samples;
     let stage = match field {
         Field::Title => "encode_title",
@@ -419,12 +433,24 @@ impl<'a> Shards<'a> {
         .await?
         .map_err(|e| JobError::Failed(format!("embeddings: {e}")))?;
         let encoder = self.encoder.replace(['@', '/'], "-");
-        let blob =
-            format!("embeddings/{}/{}/{encoder}/{}.parquet", self.dataset.simple(), self.field.as_str(), Uuid::now_v7());
+        let blob = format!(
+            "embeddings/{}/{}/{encoder}/{}.parquet",
+            self.dataset.simple(),
+            self.field.as_str(),
+            Uuid::now_v7()
+        );
         self.services.blobs.put(&blob, bytes).await?;
         self.services
             .store
-            .add_embedding_file(self.dataset, self.field, &self.encoder, dimension, n, &blob, self.progress.job_id)
+            .add_embedding_file(
+                self.dataset,
+                self.field,
+                &self.encoder,
+                dimension,
+                n,
+                &blob,
+                self.progress.job_id,
+            )
             .await?;
         self.written += n;
         Ok(())

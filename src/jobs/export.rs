@@ -35,8 +35,9 @@ impl ExportArgs {
     }
 
     fn parsed(&self) -> Result<ExportFormat, JobError> {
-        ExportFormat::parse(&self.format)
-            .ok_or_else(|| JobError::Failed(format!("format {:?} is not one of jsonl, csv, parquet", self.format)))
+        ExportFormat::parse(&self.format).ok_or_else(|| {
+            JobError::Failed(format!("format {:?} is not one of jsonl, csv, parquet", self.format))
+        })
     }
 }
 

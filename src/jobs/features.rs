@@ -60,8 +60,9 @@ pub(crate) async fn ingest(
                 }
             };
             if writer.is_none() {
-                writer =
-                    Some(Shards::open(services, dataset, Field::Frames, &version, features.dim, progress).await?);
+                writer = Some(
+                    Shards::open(services, dataset, Field::Frames, &version, features.dim, progress).await?,
+                );
             }
             let hash = input_hash(format!("{version}/{external}").as_bytes());
             if let Some(w) = writer.as_mut().filter(|w| !w.has(id, hash)) {

@@ -74,7 +74,11 @@ struct Merged {
     refused: usize,
 }
 
-pub(crate) async fn run(services: &Services, args: ImportArgs, progress: &Progress) -> Result<Value, JobError> {
+pub(crate) async fn run(
+    services: &Services,
+    args: ImportArgs,
+    progress: &Progress,
+) -> Result<Value, JobError> {
     let scratch = services.scratch()?;
     let root = match &args.media {
         Some(MediaSource::Dir(dir)) => Some(PathBuf::from(dir)),
@@ -173,7 +177,11 @@ async fn rows(
 }
 
 async fn refuse(services: &Services, progress: &Progress, errors: Errors) -> Result<Merged, JobError> {
-    let first = errors.kept.first().map(|e| format!("; the first: line {}: {}", e.line, e.message)).unwrap_or_default();
+    let first = errors
+        .kept
+        .first()
+        .map(|e| format!("; the first: line {}: {}", e.line, e.message))
+        .unwrap_or_default();
     let n = errors.save(services, progress).await?;
     Err(JobError::Failed(format!("{n} bad rows, nothing was imported{first}")))
 }
@@ -185,7 +193,10 @@ async fn read_taxonomy(
 ) -> Result<Option<Taxonomy>, JobError> {
     match &args.taxonomy {
         TaxonomySource::Builtin(name) => Ok(Some(taxonomy_file::builtin(name).ok_or_else(|| {
-            JobError::Failed(format!("taxonomy {name:?} is not built in; there is {}", taxonomy_file::BUILTIN.join(", ")))
+            JobError::Failed(format!(
+                "taxonomy {name:?} is not built in; there is {}",
+                taxonomy_file::BUILTIN.join(", ")
+            ))
         })?)),
         TaxonomySource::File(file) => {
             let bytes = services.blobs.get(&file.blob).await?;
@@ -224,7 +235,9 @@ impl Errors {
         self.kept.sort_by_key(|e| e.line);
         services.store.save_import_errors(progress.job_id, &self.kept).await?;
         if self.seen > self.kept.len() {
-            progress.log("warn", format!("{} bad rows; the first {} are listed", self.seen, self.kept.len())).await?;
+            progress
+                .log("warn", format!("{} bad rows; the first {} are listed", self.seen, self.kept.len()))
+                .await?;
         }
         Ok(self.seen)
     }
@@ -258,7 +271,10 @@ fn read_rows(
     tokio::task::spawn_blocking(move || {
         let (mut rows, mut bad) = (Vec::new(), Vec::new());
         for row in annotations::reader(Box::new(file), &file_name, Format::Auto, &options) {
-            match row.map_err(ImportError::from).and_then(|r| check(r, &file_name, &taxonomy, root.as_deref())) {
+            match row
+                .map_err(ImportError::from)
+                .and_then(|r| check(r, &file_name, &taxonomy, root.as_deref()))
+            {
                 Ok(r) => rows.push(r),
                 Err(e) => bad.push(e),
             }
@@ -285,7 +301,11 @@ fn check(row: Row, file: &str, taxonomy: &Taxonomy, root: Option<&Path>) -> Resu
     if let Some(label) = &row.label
         && taxonomy.class_index(label).is_none()
     {
-        let why = if taxonomy.node(label).is_some() { "has classes below it; give one of them" } else { "is not in the taxonomy" };
+        let why = if taxonomy.node(label).is_some() {
+            "has classes below it; give one of them"
+        } else {
+            "is not in the taxonomy"
+        };
         return Err(fail("label", "unknown_label", format!("label {:?} {why}", shorten(label))));
     }
     if let (Some(root), Some(video)) = (root, &row.video)

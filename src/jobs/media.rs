@@ -50,7 +50,12 @@ pub(crate) async fn ingest(
 }
 
 /// True when the file could not be had.
-async fn store_one(services: Services, root: PathBuf, row: MediaRow, progress: Progress) -> Result<bool, JobError> {
+async fn store_one(
+    services: Services,
+    root: PathBuf,
+    row: MediaRow,
+    progress: Progress,
+) -> Result<bool, JobError> {
     progress.check()?;
     let resolved = media_path::resolve(&root, row.media_path.as_deref().unwrap_or_default());
     let bad = match resolved {
@@ -136,7 +141,9 @@ async fn inspect_batch(
     let scratch = services.scratch()?;
     let mut inputs: Vec<PathBuf> = Vec::with_capacity(rows.len());
     for row in &rows {
-        inputs.push(services.blobs.local_copy(row.media_blob.as_deref().unwrap_or_default(), scratch.path()).await?);
+        inputs.push(
+            services.blobs.local_copy(row.media_blob.as_deref().unwrap_or_default(), scratch.path()).await?,
+        );
     }
     let (dir, paths) = (scratch.path().to_owned(), inputs.clone());
     let results = tokio::task::spawn_blocking(move || decoder.inspect_batch(&paths, &dir)).await?;

@@ -50,7 +50,8 @@ pub(crate) async fn run(
         return Err(JobError::Failed("no field of any sample could be encoded".into()));
     }
     let (selection, features, labelled) = out_of_fold(services, features, labelled, progress).await?;
-    let (output, selection, features, labelled) = run_detectors(services, selection, features, labelled, progress).await?;
+    let (output, selection, features, labelled) =
+        run_detectors(services, selection, features, labelled, progress).await?;
 
     progress.stage("save", None);
     let findings = findings(&taxonomy, &labelled, &output.rows);
@@ -62,8 +63,8 @@ pub(crate) async fn run(
         let mut out = Vec::new();
         write_table(&mut out, &scores, &about).map(|()| out)
     })
-        .await?
-        .map_err(|e| JobError::Failed(format!("scores: {e}")))?;
+    .await?
+    .map_err(|e| JobError::Failed(format!("scores: {e}")))?;
     services.blobs.put(&scores_blob, bytes).await?;
     let counts = services.store.dataset_counts(dataset).await?;
     let n_flagged = findings.iter().filter(|f| f.flagged).count();
@@ -115,9 +116,9 @@ impl Labelled {
             class_roots: taxonomy.class_roots(),
         };
         for row in rows {
-            let class = taxonomy
-                .class_index(&row.class)
-                .ok_or_else(|| JobError::Failed(format!("label {:?} is not a class of the taxonomy", row.class)))?;
+            let class = taxonomy.class_index(&row.class).ok_or_else(|| {
+                JobError::Failed(format!("label {:?} is not a class of the taxonomy", row.class))
+            })?;
             out.ids.push(row.sample_id);
             out.y.push(class);
         }

@@ -11,7 +11,12 @@ use crate::exchange::snapshot_file;
 use crate::store::snapshots::{LabelRow, Snapshot};
 
 /// Snapshots the current labels. The same labels again give the snapshot that is there already.
-pub async fn take(services: &Services, dataset: Uuid, author: &str, reason: &str) -> Result<Snapshot, JobError> {
+pub async fn take(
+    services: &Services,
+    dataset: Uuid,
+    author: &str,
+    reason: &str,
+) -> Result<Snapshot, JobError> {
     let store = &services.store;
     let taxonomy = store.taxonomy(dataset).await?;
     let mut rows: Vec<LabelRow> = Vec::new();
@@ -40,9 +45,11 @@ pub async fn take(services: &Services, dataset: Uuid, author: &str, reason: &str
     };
     let blob = format!("snapshots/{}/{id}.parquet", dataset.simple());
     let n_labelled = rows.len();
-    let bytes = tokio::task::spawn_blocking(move || snapshot_file::write(&rows.iter().map(as_file_row).collect::<Vec<_>>()))
-        .await?
-        .map_err(|e| JobError::Failed(format!("snapshot: {e}")))?;
+    let bytes = tokio::task::spawn_blocking(move || {
+        snapshot_file::write(&rows.iter().map(as_file_row).collect::<Vec<_>>())
+    })
+    .await?
+    .map_err(|e| JobError::Failed(format!("snapshot: {e}")))?;
     services.blobs.put(&blob, bytes).await?;
     let snapshot = Snapshot {
         id: id.clone(),
@@ -72,7 +79,10 @@ pub(crate) async fn named_or_fresh(
 }
 
 /// The labels a snapshot holds, in byte order of the external id.
-pub(crate) async fn labels_of(services: &Services, snapshot: &Snapshot) -> Result<Vec<snapshot_file::Row>, JobError> {
+pub(crate) async fn labels_of(
+    services: &Services,
+    snapshot: &Snapshot,
+) -> Result<Vec<snapshot_file::Row>, JobError> {
     let bytes = services.blobs.get(&snapshot.blob).await?;
     tokio::task::spawn_blocking(move || snapshot_file::read(bytes))
         .await?

@@ -85,7 +85,9 @@ pub(crate) async fn run(
     .await?;
     let (trained, parity) = trained?;
     if parity.is_none() {
-        progress.log("warn", "ONNX Runtime is missing (run scripts/setup): the exported model was not run").await?;
+        progress
+            .log("warn", "ONNX Runtime is missing (run scripts/setup): the exported model was not run")
+            .await?;
     }
 
     progress.stage("save", None);
@@ -139,7 +141,9 @@ fn train(
     let rows = |want: bool| -> Vec<usize> { (0..held.len()).filter(|&i| held[i] == want).collect() };
     let (train_rows, test_rows) = (rows(false), rows(true));
     if test_rows.is_empty() {
-        return Err(JobError::Failed("the held-out split is empty: more labelled samples or a larger holdout".into()));
+        return Err(JobError::Failed(
+            "the held-out split is empty: more labelled samples or a larger holdout".into(),
+        ));
     }
     let x = features.matrix.select(Axis(0), &train_rows);
     let y: Vec<usize> = train_rows.iter().map(|&i| labelled.y[i]).collect();
@@ -186,11 +190,13 @@ struct Parity {
 
 /// Runs the exported file in ONNX Runtime on the probe rows.
 fn parity(dylib: &std::path::Path, t: &Trained) -> Result<Parity, JobError> {
-    let failed = |e: crate::encode::EncodeError| JobError::Failed(format!("the exported model does not run: {e}"));
+    let failed =
+        |e: crate::encode::EncodeError| JobError::Failed(format!("the exported model does not run: {e}"));
     let runtime = Runtime::load(dylib, 1, &[]).map_err(failed)?;
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), &t.onnx)?;
-    let got = run_matrix(&runtime, file.path(), onnx::INPUT, onnx::PROBABILITIES, t.probe.view()).map_err(failed)?;
+    let got = run_matrix(&runtime, file.path(), onnx::INPUT, onnx::PROBABILITIES, t.probe.view())
+        .map_err(failed)?;
     let max_difference = got.iter().zip(&t.expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     Ok(Parity {
         n: t.probe.nrows(),

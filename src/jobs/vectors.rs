@@ -41,9 +41,10 @@ pub(crate) async fn known_rows(
     for file in services.store.embedding_files(dataset).await? {
         if file.field == field && file.encoder == encoder {
             let bytes = services.blobs.get(&file.blob).await?;
-            let (ids, hashes) = tokio::task::spawn_blocking(move || columnar::read_ids(bytes::Bytes::from(bytes)))
-                .await?
-                .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
+            let (ids, hashes) =
+                tokio::task::spawn_blocking(move || columnar::read_ids(bytes::Bytes::from(bytes)))
+                    .await?
+                    .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
             known.extend(ids.into_iter().zip(hashes));
         }
     }
@@ -58,8 +59,13 @@ pub(crate) async fn features(
     samples: &[i64],
     fields: &[Field],
 ) -> Result<Features, JobError> {
-    let files: Vec<EmbeddingFile> =
-        services.store.embedding_files(dataset).await?.into_iter().filter(|f| fields.contains(&f.field)).collect();
+    let files: Vec<EmbeddingFile> = services
+        .store
+        .embedding_files(dataset)
+        .await?
+        .into_iter()
+        .filter(|f| fields.contains(&f.field))
+        .collect();
     let mut blocks: Vec<Block> = Vec::new();
     for file in &files {
         let name = |encoder: &str| encoder.split('@').next().unwrap_or_default().to_owned();
@@ -70,7 +76,13 @@ pub(crate) async fn features(
                 b.encoder.clone_from(&file.encoder);
                 b.dimension = dimension;
             }
-            None => blocks.push(Block { field: file.field, encoder: file.encoder.clone(), start: 0, dimension, present: 0 }),
+            None => blocks.push(Block {
+                field: file.field,
+                encoder: file.encoder.clone(),
+                start: 0,
+                dimension,
+                present: 0,
+            }),
         }
     }
     blocks.sort_by(|a, b| (a.field, &a.encoder).cmp(&(b.field, &b.encoder)));
@@ -85,10 +97,11 @@ pub(crate) async fn features(
         let mut seen = vec![false; samples.len()];
         for file in files.iter().filter(|f| f.field == b.field && f.encoder == b.encoder) {
             let bytes = services.blobs.get(&file.blob).await?;
-            let read =
-                tokio::task::spawn_blocking(move || columnar::read_embeddings(bytes::Bytes::from(bytes), false))
-                .await?
-                .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
+            let read = tokio::task::spawn_blocking(move || {
+                columnar::read_embeddings(bytes::Bytes::from(bytes), false)
+            })
+            .await?
+            .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
             for (id, vector) in read.sample_ids.iter().zip(read.vectors.rows()) {
                 if let Some(&row) = row_of.get(id) {
                     matrix.slice_mut(s![row, b.start..b.start + b.dimension]).assign(&vector);

@@ -187,6 +187,22 @@ impl Store {
         Ok(Page::cut(suspects, limit, |s| s.rank.to_string()))
     }
 
+    /// Suspects before `before` (a rank), nearest first: for turning pages back.
+    pub async fn suspects_before(
+        &self,
+        dataset: Uuid,
+        scan: Uuid,
+        filter: &SuspectFilter,
+        before: i32,
+        limit: i64,
+    ) -> Result<Page<Suspect>> {
+        let mut q = Self::suspects_query(dataset, scan, filter);
+        q.push(" and f.rank < ").push_bind(before).push(" order by f.rank desc limit ").push_bind(limit + 1);
+        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
+        let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(suspects, limit, |s| s.rank.to_string()))
+    }
+
     /// What the scan says of one sample; `None` when it was not part of it.
     pub async fn suspect(&self, dataset: Uuid, scan: Uuid, sample: i64) -> Result<Option<Suspect>> {
         let all = SuspectFilter { all: true, ..Default::default() };

@@ -7,7 +7,7 @@
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,6 +15,7 @@ use crate::blobs::BlobError;
 use crate::domain::DecisionError;
 use crate::jobs::JobError;
 use crate::store::StoreError;
+use crate::web::pages::{ErrorPage, Reader};
 
 /// Seconds after which a request that failed on a missing database is worth another try.
 const RETRY_AFTER: u32 = 2;
@@ -263,35 +264,26 @@ pub(crate) fn panicked(payload: Box<dyn std::any::Any + Send + 'static>) -> Resp
     Problem::internal(format!("a handler panicked: {text}")).into_response()
 }
 
-#[derive(askama::Template)]
-#[template(
-    ext = "html",
-    source = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width\"><title>{{ title }} - Tamis</title>\
-<main><h1>{{ status }} {{ title }}</h1><p>{{ detail }}</p><p><a href=\"/\">Tamis</a></p></main></html>"
-)]
-struct Page<'a> {
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-}
-
 /// Outside `/api`, shows problems to browsers as a page.
 pub(crate) async fn as_page(request: Request, next: Next) -> Response {
     let api = request.uri().path().starts_with("/api");
-    let page = !api && wants_html(request.headers());
-    let response = next.run(request).await;
+    if api || !wants_html(request.headers()) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let reader = Reader::of(&parts.uri, &parts.headers);
+    let response = next.run(Request::from_parts(parts, body)).await;
     match response.extensions().get::<Problem>() {
-        Some(problem) if page => render(problem, &response),
-        _ => response,
+        Some(problem) => render(problem, &response, reader),
+        None => response,
     }
 }
 
-fn render(problem: &Problem, response: &Response) -> Response {
-    use askama::Template;
+fn render(problem: &Problem, response: &Response, page: Reader) -> Response {
     let body = problem.body();
-    let page = Page { title: &body.title, status: body.status, detail: &body.detail };
-    let mut out = (problem.status(), Html(page.render().unwrap_or_default())).into_response();
+    let mut out =
+        ErrorPage { page, status: body.status, title: body.title.clone(), detail: body.detail.clone() }
+            .respond();
     for name in [header::CACHE_CONTROL, header::RETRY_AFTER, header::ALLOW] {
         if let Some(value) = response.headers().get(&name) {
             out.headers_mut().insert(name, value.clone());

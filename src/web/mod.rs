@@ -4,6 +4,7 @@
 //! [`router`] is all of it as a tower service (tests call it directly), [`serve`] puts it on a socket.
 
 mod api;
+mod assets;
 mod blob;
 mod error;
 mod extract;
@@ -11,6 +12,7 @@ mod guard;
 mod health;
 mod idempotency;
 mod media;
+mod pages;
 mod paging;
 
 use std::time::Duration;
@@ -36,8 +38,10 @@ pub(crate) struct Shutdown(pub(crate) watch::Receiver<bool>);
 
 /// Everything that is served, as one service.
 pub fn router(services: Services) -> Router {
-    let routes =
-        api::router(&services).fallback(error::no_route).method_not_allowed_fallback(error::no_method);
+    let routes = api::router(&services)
+        .merge(pages::router())
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method);
     routes
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(compressible)))
         .layer(middleware::from_fn(guard::csrf))

@@ -1,0 +1,286 @@
+//! `/datasets/{name}`: what is in it, how noisy it is thought to be, what was done with it.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::error::PageError;
+use super::jobs::JobView;
+use super::names::{ClassName, bar, score, short};
+use super::reader::Moment;
+use super::summary::{NoiseView, noise};
+use super::{Reader, address, render};
+use crate::domain::Taxonomy;
+use crate::jobs::Services;
+use crate::messages::Lang;
+use crate::store::datasets::{ClassCount, DatasetCounts};
+use crate::store::exports::Export;
+use crate::store::scans::{Round, Scan};
+use crate::store::snapshots::Snapshot;
+use crate::store::trainings::Training;
+
+const RECENT: i64 = 8;
+/// Small taxonomies show their classes unfolded.
+const UNFOLDED_CLASSES: usize = 30;
+
+#[derive(Template)]
+#[template(path = "dataset.html")]
+pub(super) struct DatasetPage {
+    pub(super) page: Reader,
+    pub(super) name: String,
+    pub(super) href: String,
+    pub(super) api: String,
+    pub(super) facts: Vec<Fact>,
+    pub(super) gaps: Vec<Fact>,
+    pub(super) scan: Option<ScanView>,
+    pub(super) noise: Option<NoiseView>,
+    pub(super) roots: Vec<ClassRow>,
+    pub(super) n_classes: i64,
+    pub(super) unfolded: bool,
+    pub(super) jobs: Vec<JobView>,
+    pub(super) rounds: Vec<RoundView>,
+    pub(super) snapshots: Vec<SnapshotView>,
+    pub(super) trainings: Vec<TrainingView>,
+    pub(super) exports: Vec<ExportView>,
+}
+
+/// A count with its name and, where there is a whole, its share of it.
+pub(super) struct Fact {
+    pub(super) name: String,
+    pub(super) count: String,
+    pub(super) width: Option<String>,
+    pub(super) zero: bool,
+}
+
+pub(super) struct ScanView {
+    pub(super) at: Moment,
+    pub(super) flagged: String,
+    pub(super) samples: String,
+}
+
+/// One class, or a level-1 node with its classes.
+pub(super) struct ClassRow {
+    pub(super) class: ClassName,
+    pub(super) given: String,
+    pub(super) current: String,
+    pub(super) given_width: String,
+    pub(super) current_width: String,
+    pub(super) change: String,
+    pub(super) suspects: String,
+    pub(super) classes: Vec<ClassRow>,
+}
+
+pub(super) struct RoundView {
+    pub(super) number: i64,
+    pub(super) at: Moment,
+    pub(super) samples: String,
+    pub(super) flagged: String,
+    pub(super) reviews: String,
+    pub(super) corrections: String,
+    pub(super) mean_f1: Option<String>,
+    pub(super) training: Option<String>,
+}
+
+pub(super) struct SnapshotView {
+    pub(super) id: String,
+    pub(super) short: String,
+    pub(super) at: Moment,
+    pub(super) author: String,
+    pub(super) reason: String,
+    pub(super) labelled: String,
+    pub(super) changed: String,
+}
+
+pub(super) struct TrainingView {
+    pub(super) href: String,
+    pub(super) at: Moment,
+    pub(super) snapshot: String,
+    pub(super) mean_f1: String,
+}
+
+pub(super) struct ExportView {
+    pub(super) at: Moment,
+    pub(super) format: String,
+    pub(super) snapshot: String,
+    pub(super) rows: String,
+    pub(super) href: String,
+}
+
+/// Bars at both levels; each level has its own scale.
+pub(super) fn class_rows(
+    lang: Lang,
+    taxonomy: &Taxonomy,
+    counts: &[ClassCount],
+    dataset_href: &str,
+) -> Vec<ClassRow> {
+    let row = |id: &str, given: i64, current: i64, most: i64, classes: Vec<ClassRow>| ClassRow {
+        class: ClassName::of(taxonomy, id, lang),
+        given: lang.number(given),
+        current: lang.number(current),
+        given_width: bar(given, most),
+        current_width: bar(current, most),
+        change: match current - given {
+            0 => String::new(),
+            n if n > 0 => format!("+{}", lang.number(n)),
+            n => lang.number(n),
+        },
+        suspects: format!("{dataset_href}/suspects?{}", address::query(&[("class", id)])),
+        classes,
+    };
+    let mut sums: HashMap<&str, (i64, i64)> = HashMap::new();
+    for c in counts {
+        let sum = sums.entry(taxonomy.root_of(&c.class).unwrap_or(&c.class)).or_default();
+        sum.0 += c.given;
+        sum.1 += c.current;
+    }
+    let most_root = sums.values().map(|(g, c)| *g.max(c)).max().unwrap_or(0);
+    let most_class = counts.iter().map(|c| c.given.max(c.current)).max().unwrap_or(0);
+    let sums = &sums;
+    taxonomy
+        .roots()
+        .into_iter()
+        .map(|root| {
+            let below: Vec<ClassRow> = counts
+                .iter()
+                .filter(|c| c.class != root && taxonomy.root_of(&c.class) == Some(root))
+                .map(|c| row(&c.class, c.given, c.current, most_class, Vec::new()))
+                .collect();
+            let (given, current) = sums.get(root).copied().unwrap_or((0, 0));
+            row(root, given, current, most_root, below)
+        })
+        .collect()
+}
+
+/// Counts of samples, and of what is missing in them.
+pub(super) fn facts(page: &Reader, c: &DatasetCounts) -> (Vec<Fact>, Vec<Fact>) {
+    let fact = |key: &str, n: i64, whole: Option<i64>| Fact {
+        name: page.lang.text(key).to_owned(),
+        count: page.lang.number(n),
+        width: whole.map(|w| bar(n, w)),
+        zero: n == 0,
+    };
+    let of = Some(c.samples);
+    (
+        vec![
+            fact("dataset.samples", c.samples, None),
+            fact("dataset.labelled", c.labelled, of),
+            fact("dataset.unlabelled", c.unlabelled, of),
+            fact("dataset.reviewed", c.reviewed, of),
+            fact("dataset.corrected", c.corrected, of),
+        ],
+        vec![
+            fact("dataset.missing_title", c.missing_title, of),
+            fact("dataset.missing_asr", c.missing_asr, of),
+            fact("dataset.missing_ocr", c.missing_ocr, of),
+            fact("dataset.missing_media", c.missing_media, of),
+            fact("dataset.bad_media", c.bad_media, of),
+            fact("dataset.media_pending", c.media_pending, of),
+        ],
+    )
+}
+
+impl RoundView {
+    pub(super) fn of(page: &Reader, r: &Round, dataset_href: &str) -> Self {
+        let number = |n| page.lang.number(n);
+        Self {
+            number: r.number,
+            at: r.scanned_at.into(),
+            samples: number(r.n_samples),
+            flagged: number(r.n_flagged),
+            reviews: number(r.reviews),
+            corrections: number(r.corrections),
+            mean_f1: r.mean_f1.map(score),
+            training: r.training_id.map(|t| format!("{dataset_href}/trainings/{t}")),
+        }
+    }
+}
+
+impl SnapshotView {
+    pub(super) fn of(page: &Reader, s: &Snapshot) -> Self {
+        Self {
+            id: s.id.clone(),
+            short: short(&s.id),
+            at: s.created_at.into(),
+            author: s.author.clone(),
+            reason: s.reason.clone(),
+            labelled: page.lang.number(s.n_labelled),
+            changed: page.lang.number(s.n_changed),
+        }
+    }
+}
+
+impl TrainingView {
+    pub(super) fn of(t: &Training, dataset_href: &str) -> Self {
+        Self {
+            href: format!("{dataset_href}/trainings/{}", t.id),
+            at: t.created_at.into(),
+            snapshot: short(&t.snapshot_id),
+            mean_f1: t.metrics.get("mean_f1").and_then(|v| v.as_f64()).map_or_else(|| "–".into(), score),
+        }
+    }
+}
+
+impl ExportView {
+    pub(super) fn of(page: &Reader, e: &Export, api: &str) -> Self {
+        let rows = e.manifest.get("rows").or_else(|| e.manifest.get("n_rows")).and_then(|v| v.as_i64());
+        Self {
+            at: e.created_at.into(),
+            format: e.format.clone(),
+            snapshot: short(&e.snapshot_id),
+            rows: rows.map_or_else(|| "–".into(), |n| page.lang.number(n)),
+            href: format!("{api}/exports/{}/download", e.id),
+        }
+    }
+}
+
+pub(super) async fn show(
+    State(services): State<Services>,
+    page: Reader,
+    Path(name): Path<String>,
+) -> Result<Response, PageError> {
+    let store = &services.store;
+    let dataset = store.dataset(&name).await?;
+    let id = dataset.id;
+    let href = address::dataset(&dataset.name);
+    let api = format!("/api/v1{href}");
+    let taxonomy = store.taxonomy(id).await?;
+    let counts = store.dataset_counts(id).await?;
+    let classes = store.class_counts(id).await?;
+    let scan = store.latest_scan(id).await?;
+    let jobs = store.jobs(Some(id), None, RECENT).await?.items;
+    let rounds = store.rounds(id, RECENT).await?;
+    let snapshots = store.snapshots(id, RECENT).await?;
+    let trainings = store.trainings(id, RECENT).await?;
+    let exports = store.exports(id, RECENT).await?;
+    let (facts, gaps) = facts(&page, &counts);
+    render(&DatasetPage {
+        facts,
+        gaps,
+        noise: scan.as_ref().and_then(|s| noise(&page, &taxonomy, &s.summary)),
+        scan: scan.as_ref().map(|s| ScanView::of(&page, s)),
+        roots: class_rows(page.lang, &taxonomy, &classes, &href),
+        n_classes: i64::try_from(taxonomy.n_classes()).unwrap_or(i64::MAX),
+        unfolded: taxonomy.n_classes() <= UNFOLDED_CLASSES,
+        jobs: jobs.iter().map(|j| JobView::of(&page, j, None)).collect(),
+        rounds: rounds.iter().map(|r| RoundView::of(&page, r, &href)).collect(),
+        snapshots: snapshots.iter().map(|s| SnapshotView::of(&page, s)).collect(),
+        trainings: trainings.iter().map(|t| TrainingView::of(t, &href)).collect(),
+        exports: exports.iter().map(|e| ExportView::of(&page, e, &api)).collect(),
+        name: dataset.name,
+        href,
+        api,
+        page,
+    })
+}
+
+impl ScanView {
+    pub(super) fn of(page: &Reader, s: &Scan) -> Self {
+        Self {
+            at: s.created_at.into(),
+            flagged: page.lang.number(s.n_flagged),
+            samples: page.lang.number(s.n_samples),
+        }
+    }
+}

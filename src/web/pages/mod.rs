@@ -1,0 +1,49 @@
+//! The pages: server-rendered, readable without scripts, in the reader's language. A handler reads
+//! the store, fills a view (plain strings) and renders its template; views know no database.
+
+pub(crate) mod address;
+mod dataset;
+mod datasets;
+mod error;
+mod import;
+mod jobs;
+mod names;
+pub(crate) mod reader;
+mod sample;
+mod summary;
+mod suspects;
+mod training;
+
+#[cfg(test)]
+mod tests;
+
+use askama::Template;
+use axum::Router;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+
+use crate::jobs::Services;
+use crate::web::assets;
+use error::PageError;
+
+pub(crate) use error::ErrorPage;
+pub(crate) use reader::Reader;
+
+pub(crate) fn router() -> Router<Services> {
+    Router::new()
+        .route("/", get(datasets::show))
+        .route("/datasets", get(async || Redirect::permanent("/")))
+        .route("/import", get(import::show))
+        .route("/datasets/{name}", get(dataset::show))
+        .route("/datasets/{name}/suspects", get(suspects::show))
+        .route("/datasets/{name}/samples/{key}", get(sample::show))
+        .route("/datasets/{name}/trainings/{id}", get(training::show))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", get(jobs::show))
+        .layer(axum::middleware::from_fn(reader::remember))
+        .merge(assets::router())
+}
+
+fn render(template: &impl Template) -> Result<Response, PageError> {
+    Ok(Html(template.render()?).into_response())
+}

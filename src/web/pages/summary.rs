@@ -1,0 +1,87 @@
+//! What a scan's summary says about noise, read leniently: an older scan may lack a part, and then
+//! that part is not shown.
+
+use serde_json::Value;
+
+use super::Reader;
+use super::names::{ClassName, Share};
+use crate::domain::Taxonomy;
+
+const ROWS: usize = 12;
+
+/// Estimated label errors of a dataset.
+pub(super) struct NoiseView {
+    pub(super) errors: String,
+    pub(super) rate: Option<String>,
+    /// Classes with the most estimated errors first.
+    pub(super) classes: Vec<ClassNoise>,
+    /// Pairs of classes most often taken for each other.
+    pub(super) pairs: Vec<PairView>,
+}
+
+pub(super) struct ClassNoise {
+    pub(super) class: ClassName,
+    pub(super) n: String,
+    /// Share of samples given this class that belong elsewhere.
+    pub(super) wrong: Share,
+    /// Share of samples that belong here and were given another class.
+    pub(super) missed: Share,
+}
+
+pub(super) struct PairView {
+    pub(super) a: ClassName,
+    pub(super) b: ClassName,
+    pub(super) count: String,
+}
+
+/// `None` when the summary holds no estimate.
+pub(super) fn noise(page: &Reader, taxonomy: &Taxonomy, summary: &Value) -> Option<NoiseView> {
+    let lang = page.lang;
+    let noise = summary.get("noise")?;
+    let errors = noise.get("estimated_errors").and_then(Value::as_f64)?;
+    // classes are numbered in the order of `classes`
+    let names = noise.get("classes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let id = |v: &Value, key: &str| -> Option<String> {
+        let class = v.get(key)?;
+        let named = class.as_u64().and_then(|i| names.get(usize::try_from(i).ok()?));
+        named.unwrap_or(class).as_str().map(str::to_owned)
+    };
+    let share = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+    let mut classes: Vec<(String, f64, f64, f64)> = list(noise, "per_class")
+        .filter_map(|c| {
+            Some((id(c, "class")?, share(c, "n"), share(c, "label_noise"), share(c, "inverse_label_noise")))
+        })
+        .filter(|(_, n, wrong, missed)| *n > 0.0 && (*wrong > 0.0 || *missed > 0.0))
+        .collect();
+    classes.sort_by(|a, b| (b.1 * b.2).total_cmp(&(a.1 * a.2)).then_with(|| a.0.cmp(&b.0)));
+    let classes = classes
+        .into_iter()
+        .take(ROWS)
+        .map(|(id, n, wrong, missed)| ClassNoise {
+            class: ClassName::of(taxonomy, &id, lang),
+            n: lang.number(n as i64),
+            wrong: Share::of(wrong as f32, lang),
+            missed: Share::of(missed as f32, lang),
+        })
+        .collect();
+    let pairs = list(noise, "overlapping")
+        .filter_map(|p| {
+            Some(PairView {
+                a: ClassName::of(taxonomy, &id(p, "a")?, lang),
+                b: ClassName::of(taxonomy, &id(p, "b")?, lang),
+                count: lang.number(p.get("count")?.as_f64()?.round() as i64),
+            })
+        })
+        .take(ROWS)
+        .collect();
+    Some(NoiseView {
+        errors: lang.number(errors.round() as i64),
+        rate: noise.get("estimated_rate").and_then(Value::as_f64).map(|r| format!("{:.1}%", r * 100.0)),
+        classes,
+        pairs,
+    })
+}
+
+fn list<'a>(v: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    v.get(key).and_then(Value::as_array).into_iter().flatten()
+}

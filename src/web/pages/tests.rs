@@ -1,0 +1,505 @@
+//! Renders every page from made-up but realistic rows. With `TAMIS_PAGES_DIR` set, the ignored test
+//! writes them to that folder, to be looked at.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use chrono::{TimeZone, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::dataset::*;
+use super::*;
+use crate::domain::{Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy};
+use crate::domain::{JobKind, JobState, LabelSource};
+use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
+use crate::store::imports::ImportError;
+use crate::store::jobs::Job;
+use crate::store::reviews::HistoryEntry;
+use crate::store::samples::Sample;
+use crate::store::scans::{Round, Scan};
+use crate::store::snapshots::Snapshot;
+use crate::store::suspects::Suspect;
+use crate::store::trainings::Training;
+
+const CLASSES: [(&str, &str, &str, &str, &str); 9] = [
+    ("skate", "Skateboarding", "滑板", "ollie", "Ollie|豚跳"),
+    ("skate", "Skateboarding", "滑板", "kickflip", "Kickflip|尖翻"),
+    ("skate", "Skateboarding", "滑板", "skate-other", "Other|其他"),
+    ("beauty", "Beauty", "美妆", "eye", "Eye make-up tutorial|眼妆教程"),
+    ("beauty", "Beauty", "美妆", "lip", "Lipstick|口红试色"),
+    ("robots", "Robots", "机器人", "dog", "Robot dog|机器狗"),
+    ("robots", "Robots", "机器人", "arm", "Robot arm|机械臂"),
+    ("robots", "Robots", "机器人", "robots-other", "Other|其他"),
+    ("sign", "Sign language", "手语教学", "spelling", "Letters and numbers|手语字母数字"),
+];
+
+fn taxonomy() -> Taxonomy {
+    let names = |en: &str, zh: &str| BTreeMap::from([("en".into(), en.into()), ("zh-CN".into(), zh.into())]);
+    let mut nodes: Vec<Node> = Vec::new();
+    for (root, en, zh, class, both) in CLASSES {
+        if !nodes.iter().any(|n| n.id == root) {
+            nodes.push(Node { id: root.into(), names: names(en, zh), parent: None });
+        }
+        let (en, zh) = both.split_once('|').unwrap();
+        nodes.push(Node { id: class.into(), names: names(en, zh), parent: Some(root.into()) });
+    }
+    Taxonomy::new(nodes).unwrap()
+}
+
+fn reader(lang: &str, theme: &str, path: &str) -> Reader {
+    Reader::of(&format!("{path}?lang={lang}&theme={theme}").parse().unwrap(), &HeaderMap::new())
+}
+
+fn suspect(i: i64) -> Suspect {
+    let (given, suggested) =
+        [("ollie", "kickflip"), ("eye", "dog"), ("skate-other", "robots-other")][i as usize % 3];
+    let p = 0.97 - 0.021 * i as f32;
+    let title = [
+        "第28天练习：带板起跳，落地还是不稳 #滑板新手",
+        "How I filmed this in one take",
+        "",
+        "机器狗：越障！越障！",
+    ];
+    Suspect {
+        sample_id: i,
+        external_id: format!("clip/{i:04} a"),
+        title: title[i as usize % 4].into(),
+        rank: i as i32 + 1,
+        suspicion: p,
+        flagged: i < 20,
+        given_class: given.into(),
+        current_class: Some(if i % 5 == 4 { suggested } else { given }.into()),
+        suggested_class: suggested.into(),
+        suggested_p: p,
+        self_confidence: (1.0 - p) / 2.0,
+        normalized_margin: 0.1,
+        detectors: Detector::ALL[..(3 - i as usize % 3)].to_vec(),
+        reason: Reason {
+            given: given.into(),
+            suggested: suggested.into(),
+            p_given: (1.0 - p) / 2.0,
+            p_suggested: p,
+            neighbours_agree: (i % 4) as u16,
+            neighbours_suggested: 8 - (i % 6) as u16,
+            neighbours: 10,
+            cluster_share: 0.04,
+            cluster_class: suggested.into(),
+            cross_parent: i % 3 != 0,
+        },
+        neighbours: (1..=10)
+            .map(|n| Neighbour { sample_id: 100 + n, similarity: 0.97 - n as f32 * 0.03 })
+            .collect(),
+        cluster: 3,
+        review: [None, None, Some("keep"), Some("unsure"), Some("relabel")][i as usize % 5].map(Into::into),
+        has_media: true,
+        duration_ms: Some(4_800 + 731 * i as i32),
+    }
+}
+
+fn sample(i: i64, class: &str) -> Sample {
+    Sample {
+        id: i,
+        external_id: format!("clip/{i:04} a"),
+        text: SampleText {
+            title: "第28天练习：带板起跳，落地还是不稳 #滑板新手".into(),
+            asr: "好的大家好，今天是练习的第二十八天，我们继续练带板起跳。前脚放在中间，后脚踩板尾，起跳的时候一定要把前脚往前带，很多新手都是这里没有做好。".into(),
+            ocr: vec![
+                OcrLine { time: 0.4, text: "DAY 28".into() },
+                OcrLine { time: 1.9, text: "前脚往前带".into() },
+                OcrLine { time: 3.2, text: "关注我，下期教你尖翻".into() },
+            ],
+        },
+        split: Split::Train,
+        media_state: MediaState::Ready,
+        media_error: None,
+        media_blob: Some("m".into()),
+        media_type: Some("video/mp4".into()),
+        poster_blob: Some("p".into()),
+        strip_blob: Some("s".into()),
+        duration_ms: Some(4_830),
+        width: Some(1280),
+        height: Some(720),
+        fps: Some(25.0),
+        given_class: Some(class.into()),
+        current_class: Some(class.into()),
+        label_source: Some(LabelSource::Import),
+        label_author: Some("import".into()),
+        decided_at: Some(at(9)),
+        review: None,
+    }
+}
+
+fn at(hour: u32) -> chrono::DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 20, hour, 41, 7).unwrap()
+}
+
+fn job(kind: JobKind, state: JobState) -> Job {
+    Job {
+        id: Uuid::nil(),
+        kind,
+        dataset_id: None,
+        args: json!({}),
+        state,
+        starts: 1,
+        stage: "media_inspect".into(),
+        done: 1_204,
+        total: Some(3_100),
+        cancel_requested: false,
+        checkpoint: None,
+        result: Some(json!({"added": 3100, "changed": 0, "unchanged": 12, "refused": 2, "dataset_id": "x"})),
+        error: (state == JobState::Failed)
+            .then(|| "2 rows were refused and partial import was not asked for".into()),
+        created_at: at(9),
+        started_at: Some(at(9)),
+        finished_at: state.is_ended().then(|| at(10)),
+    }
+}
+
+fn scan() -> Scan {
+    Scan {
+        id: Uuid::nil(),
+        snapshot_id: "9f2c4b1d00aa77".into(),
+        job_id: None,
+        n_samples: 3_088,
+        n_flagged: 214,
+        summary: json!({"noise": {
+            "estimated_errors": 231, "estimated_rate": 0.0748,
+            "classes": CLASSES.map(|c| c.3),
+            "per_class": [
+                {"class": 0, "n": 410, "label_noise": 0.21, "inverse_label_noise": 0.06},
+                {"class": 3, "n": 655, "label_noise": 0.09, "inverse_label_noise": 0.12},
+                {"class": 7, "n": 120, "label_noise": 0.31, "inverse_label_noise": 0.02},
+                {"class": 1, "n": 388, "label_noise": 0.04, "inverse_label_noise": 0.17}],
+            "overlapping": [{"a": 0, "b": 1, "count": 61}, {"a": 2, "b": 7, "count": 22}]}}),
+        scores_blob: "x".into(),
+        created_at: at(11),
+    }
+}
+
+fn counts() -> DatasetCounts {
+    DatasetCounts {
+        samples: 31_002,
+        labelled: 3_088,
+        unlabelled: 27_914,
+        reviewed: 96,
+        corrected: 71,
+        missing_title: 12,
+        missing_asr: 9_120,
+        missing_ocr: 4_401,
+        missing_media: 0,
+        bad_media: 7,
+        media_pending: 0,
+    }
+}
+
+fn training(id: u128, shift: f64) -> Training {
+    let class = |i: usize| json!({"support": 40 + i * 7, "precision": 0.9 - i as f64 * 0.04, "recall": 0.8, "f1": 0.85 - i as f64 * 0.05});
+    Training {
+        id: Uuid::from_u128(id),
+        snapshot_id: "9f2c4b1d00aa77".into(),
+        job_id: Some(Uuid::nil()),
+        recipe: json!({"preset": "quick", "head": {"c": [0.01, 0.1], "folds": 5}, "seed": 7}),
+        metrics: json!({
+            "l1_macro_f1": 0.88 + shift, "l1_micro_f1": 0.91 + shift, "l2_macro_f1": 0.71, "l2_micro_f1": 0.78 - shift,
+            "mean_f1": 0.8201 + shift, "n": 618,
+            "per_class": (0..9).map(class).collect::<Vec<_>>(),
+            "confusion": [{"truth": 0, "predicted": 0, "count": 90}, {"truth": 0, "predicted": 1, "count": 14}, {"truth": 2, "predicted": 7, "count": 9}]}),
+        onnx_blob: "x".into(),
+        previous_id: None,
+        created_at: at(12),
+    }
+}
+
+/// Every page, by file name.
+fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
+    let t = taxonomy();
+    let r = |path: &str| reader(lang, theme, path);
+    let page = r("/datasets/wechat-sample");
+    let href = "/datasets/wechat-sample";
+    let name = "wechat-sample";
+    let html = |t: &dyn askama::DynTemplate| t.dyn_render().unwrap();
+    let dataset =
+        Dataset { id: Uuid::nil(), name: name.into(), taxonomy_hash: "x".into(), created_at: at(8) };
+    let rows = vec![
+        datasets::Row::of(&page, &dataset, &counts(), Some(&scan()), Some(&training(1, 0.0))),
+        datasets::Row::of(
+            &page,
+            &Dataset { name: "tuxpaint-demo".into(), ..dataset.clone() },
+            &DatasetCounts {
+                samples: 840,
+                labelled: 840,
+                unlabelled: 0,
+                reviewed: 0,
+                corrected: 0,
+                ..counts()
+            },
+            None,
+            None,
+        ),
+    ];
+    let class_counts: Vec<ClassCount> = CLASSES
+        .iter()
+        .enumerate()
+        .map(|(i, c)| ClassCount {
+            class: c.3.into(),
+            given: 655 / (i as i64 + 1),
+            current: 655 / (i as i64 + 1) + [-23, 21, 0, 2][i % 4],
+        })
+        .collect();
+    let (facts, gaps) = facts(&page, &counts());
+    let round = Round {
+        number: 2,
+        scan_id: Uuid::nil(),
+        snapshot_id: "x".into(),
+        scanned_at: at(11),
+        n_samples: 3_088,
+        n_flagged: 214,
+        reviews: 96,
+        corrections: 71,
+        training_id: Some(Uuid::nil()),
+        mean_f1: Some(0.8201),
+    };
+    let snapshot = Snapshot {
+        id: "9f2c4b1d00aa77e1".into(),
+        parent: None,
+        author: "local".into(),
+        reason: "before the second round".into(),
+        n_labelled: 3_088,
+        n_changed: 71,
+        blob: "x".into(),
+        created_at: at(11),
+    };
+    let jobs = || {
+        vec![
+            jobs::JobView::of(&page, &job(JobKind::Scan, JobState::Running), Some(name)),
+            jobs::JobView::of(&page, &job(JobKind::Import, JobState::Failed), Some(name)),
+            jobs::JobView::of(&page, &job(JobKind::Train, JobState::Queued), Some(name)),
+            jobs::JobView::of(&page, &job(JobKind::Import, JobState::Succeeded), Some(name)),
+        ]
+    };
+    let import_error = ImportError {
+        file: "labels.jsonl".into(),
+        line: 1_207,
+        field: Some("label".into()),
+        code: "unknown_label".into(),
+        message: "label \"skate_olie\" is not a class of the taxonomy; did you mean \"ollie\"?".into(),
+    };
+    let s = suspect(1);
+    let found = |i: usize| ["ollie", "dog", "dog", "arm", "dog", "eye"][i];
+    let sample_page = |sample: Sample, finding: Option<&Suspect>| sample::SamplePage {
+        sample: sample::SampleView::of(&page, name, &t, &sample),
+        finding: finding.map(|f| sample::FindingView::of(&page, &t, f)),
+        neighbours: finding
+            .iter()
+            .flat_map(|f| {
+                (0..6).map(|i| {
+                    sample::NeighbourView::of(&page, name, &t, f, &self::sample(101 + i as i64, found(i)))
+                })
+            })
+            .collect(),
+        history: ["import", "unsure"]
+            .iter()
+            .map(|w| {
+                sample::HistoryView::of(
+                    &page,
+                    &t,
+                    &HistoryEntry {
+                        at: at(9),
+                        kind: if *w == "import" { "label" } else { "review" }.into(),
+                        what: (*w).into(),
+                        author: "local".into(),
+                        classes: if *w == "import" { vec!["eye".into()] } else { vec![] },
+                        comment: if *w == "import" { "" } else { "可能是广告" }.into(),
+                    },
+                )
+            })
+            .collect(),
+        queue: sample::QueueView {
+            list: format!("{href}/suspects?status=open"),
+            previous: Some(format!("{href}/samples/x")),
+            next: Some(format!("{href}/samples/y")),
+        },
+        scan_id: Uuid::nil().to_string(),
+        dataset_href: href.into(),
+        api: format!("/api/v1{href}"),
+        dataset: name.into(),
+        page: page.clone(),
+    };
+    vec![
+        ("datasets", html(&datasets::DatasetsPage { page: r("/"), rows, next: None })),
+        ("empty", html(&datasets::DatasetsPage { page: r("/"), rows: vec![], next: None })),
+        (
+            "import",
+            html(&import::ImportPage {
+                page: r("/import"),
+                dataset: String::new(),
+                paths_allowed: true,
+                limit: "2.0 GiB".into(),
+            }),
+        ),
+        (
+            "dataset",
+            html(&DatasetPage {
+                page: page.clone(),
+                name: name.into(),
+                href: href.into(),
+                api: format!("/api/v1{href}"),
+                facts,
+                gaps,
+                scan: Some(ScanView::of(&page, &scan())),
+                noise: summary::noise(&page, &t, &scan().summary),
+                roots: class_rows(page.lang, &t, &class_counts, href),
+                n_classes: 9,
+                unfolded: true,
+                jobs: jobs(),
+                rounds: vec![RoundView::of(&page, &round, href)],
+                snapshots: vec![SnapshotView::of(&page, &snapshot)],
+                trainings: vec![TrainingView::of(&training(1, 0.0), href)],
+                exports: vec![],
+            }),
+        ),
+        (
+            "suspects",
+            html(&suspects::SuspectsPage {
+                dataset: name.into(),
+                href: format!("{href}/suspects"),
+                scan: Some(suspects::ScanLine::of(&page, &scan())),
+                rows: (0..30)
+                    .map(|i| suspects::SuspectRow::of(&page, name, &t, "status=open", &suspect(i)))
+                    .collect(),
+                classes: suspects::class_groups(&page, &t, None),
+                detectors: suspects::detector_picks(&page, None),
+                statuses: suspects::status_picks(&page, None),
+                crossings: suspects::crossing_picks(&page, None),
+                all: false,
+                filtered: true,
+                previous: None,
+                next: Some(format!("{href}/suspects?after=30")),
+                page: page.clone(),
+            }),
+        ),
+        ("sample", html(&sample_page(sample(1, "eye"), Some(&s)))),
+        (
+            "sample-bad",
+            html(&sample_page(
+                Sample {
+                    media_state: MediaState::Bad,
+                    media_error: Some("not_video".into()),
+                    text: SampleText::default(),
+                    ..sample(2, "ollie")
+                },
+                None,
+            )),
+        ),
+        ("jobs", html(&jobs::JobsPage { page: r("/jobs"), rows: jobs(), next: None })),
+        (
+            "job",
+            html(&jobs::JobPage {
+                job: jobs::JobView::of(&page, &job(JobKind::Import, JobState::Failed), Some(name)),
+                log: vec![jobs::LogView {
+                    id: 1,
+                    at: at(9).into(),
+                    level: "warn".into(),
+                    message: "2 bad rows; the first 2 are listed".into(),
+                }],
+                facts: jobs::facts(&page, job(JobKind::Import, JobState::Succeeded).result.as_ref()),
+                links: vec![],
+                errors: vec![jobs::ErrorView::of(&page, &import_error)],
+                more_errors: false,
+                errors_download: "/x".into(),
+                page: r("/jobs/1"),
+            }),
+        ),
+        (
+            "job-running",
+            html(&jobs::JobPage {
+                job: jobs::JobView::of(&page, &job(JobKind::Scan, JobState::Running), Some(name)),
+                log: vec![],
+                facts: vec![],
+                links: vec![],
+                errors: vec![],
+                more_errors: false,
+                errors_download: String::new(),
+                page: r("/jobs/1"),
+            }),
+        ),
+        (
+            "training",
+            html(&training::view(page.clone(), name, &t, &training(2, 0.0123), Some(&training(1, 0.0)))),
+        ),
+        (
+            "error",
+            html(&ErrorPage {
+                page: r("/x"),
+                status: 404,
+                title: page.t("error.not_found.title").into(),
+                detail: page.t("error.not_found.detail").into(),
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn every_page_renders_in_both_languages_with_one_heading_and_no_inline_code() {
+    for lang in ["en", "zh-CN"] {
+        for (name, html) in pages(lang, "auto") {
+            assert_eq!(html.matches("<h1").count(), 1, "{name}");
+            assert!(html.contains(&format!("<html lang=\"{lang}\"")), "{name}");
+            // what the content security policy forbids
+            for bad in [" style=", " onclick=", "javascript:", "<style"] {
+                assert!(!html.contains(bad), "{name} holds {bad}");
+            }
+            for script in html.split("<script").skip(1) {
+                let tag = script.split('>').next().unwrap();
+                assert!(tag.contains("src=") || tag.contains("application/json"), "{name}: <script{tag}>");
+            }
+            assert!(
+                html.split("<table").skip(1).all(|t| t.contains("<caption")),
+                "{name}: table without caption"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_from_data_cannot_become_markup() {
+    let page = reader("en", "auto", "/");
+    let t = taxonomy();
+    let evil = "\"><img src=x onerror=alert(1)>";
+    let s = Suspect { title: evil.into(), external_id: evil.into(), ..suspect(0) };
+    let row = suspects::SuspectRow::of(&page, "d", &t, "", &s);
+    assert!(row.href.starts_with("/datasets/d/samples/%22%3E%3Cimg%20"));
+    let html = suspects::SuspectsPage {
+        dataset: "d".into(),
+        href: "/datasets/d/suspects".into(),
+        scan: Some(suspects::ScanLine::of(&page, &scan())),
+        rows: vec![row],
+        classes: vec![],
+        detectors: vec![],
+        statuses: vec![],
+        crossings: vec![],
+        all: false,
+        filtered: false,
+        previous: None,
+        next: None,
+        page,
+    }
+    .render()
+    .unwrap();
+    assert!(!html.contains("<img src=x"), "unescaped");
+}
+
+#[test]
+#[ignore = "writes files to be looked at"]
+fn write_pages() {
+    let Some(dir) = std::env::var_os("TAMIS_PAGES_DIR") else { return };
+    for lang in ["en", "zh-CN"] {
+        for theme in ["light", "dark"] {
+            for (name, html) in pages(lang, theme) {
+                let dir = std::path::Path::new(&dir);
+                std::fs::write(dir.join(format!("{name}.{lang}.{theme}.html")), html).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `/datasets/{name}/trainings/{id}`: the scores of a training beside those of the one before it,
+//! its classes, what it confuses, its recipe and its file.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::error::PageError;
+use super::names::{ClassName, delta, score, short};
+use super::reader::Moment;
+use super::{Reader, address, render};
+use crate::domain::Taxonomy;
+use crate::jobs::Services;
+use crate::store::StoreError;
+use crate::store::trainings::Training;
+
+const PAIRS_SHOWN: usize = 20;
+/// The challenge's four figures and their mean, as `train::Metrics` names them.
+const SCORES: [&str; 5] = ["mean_f1", "l1_micro_f1", "l1_macro_f1", "l2_micro_f1", "l2_macro_f1"];
+
+#[derive(Template)]
+#[template(path = "training.html")]
+pub(super) struct TrainingPage {
+    pub(super) page: Reader,
+    pub(super) dataset: String,
+    pub(super) dataset_href: String,
+    pub(super) at: Moment,
+    pub(super) snapshot: String,
+    pub(super) scores: Vec<ScoreView>,
+    pub(super) n: String,
+    pub(super) previous: Option<String>,
+    pub(super) classes: Vec<ClassScore>,
+    pub(super) pairs: Vec<Confusion>,
+    pub(super) recipe: Vec<(String, String)>,
+    pub(super) onnx: String,
+    pub(super) snippet: String,
+    pub(super) job: Option<String>,
+}
+
+pub(super) struct ScoreView {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) width: String,
+    /// Change against the training before, when there was one.
+    pub(super) delta: Option<String>,
+    /// `up`, `down` or `same`.
+    pub(super) trend: &'static str,
+}
+
+pub(super) struct ClassScore {
+    pub(super) class: ClassName,
+    pub(super) support: String,
+    pub(super) precision: String,
+    pub(super) recall: String,
+    pub(super) f1: String,
+    pub(super) width: String,
+}
+
+pub(super) struct Confusion {
+    pub(super) truth: ClassName,
+    pub(super) predicted: ClassName,
+    pub(super) count: String,
+    pub(super) suspects: String,
+    pub(super) cross_parent: bool,
+}
+
+pub(super) fn scores(page: &Reader, metrics: &Value, before: Option<&Value>) -> Vec<ScoreView> {
+    let get = |m: &Value, key: &str| m.get(key).and_then(Value::as_f64);
+    SCORES
+        .into_iter()
+        .filter_map(|key| {
+            let value = get(metrics, key)?;
+            let change = before.and_then(|b| Some(value - get(b, key)?));
+            let shown = change.map(delta);
+            let trend = match shown.as_deref() {
+                Some(d) if d.starts_with('+') => "up",
+                Some(d) if d.starts_with('−') => "down",
+                _ => "same",
+            };
+            Some(ScoreView {
+                name: page.lang.text(&format!("metric.{key}")).to_owned(),
+                value: score(value),
+                width: format!("{:.1}%", value.clamp(0.0, 1.0) * 100.0),
+                delta: shown,
+                trend,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn class_scores(page: &Reader, taxonomy: &Taxonomy, metrics: &Value) -> Vec<ClassScore> {
+    let rows = metrics.get("per_class").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    rows.iter()
+        .enumerate()
+        .take(taxonomy.n_classes())
+        .map(|(i, row)| {
+            let figure = |key: &str| row.get(key).and_then(Value::as_f64).unwrap_or(0.0);
+            ClassScore {
+                class: ClassName::of(taxonomy, taxonomy.class_id(i), page.lang),
+                support: page.lang.number(figure("support") as i64),
+                precision: score(figure("precision")),
+                recall: score(figure("recall")),
+                f1: score(figure("f1")),
+                width: format!("{:.1}%", figure("f1").clamp(0.0, 1.0) * 100.0),
+            }
+        })
+        .collect()
+}
+
+/// The cells off the diagonal, fullest first.
+pub(super) fn confusions(
+    page: &Reader,
+    taxonomy: &Taxonomy,
+    metrics: &Value,
+    dataset_href: &str,
+) -> Vec<Confusion> {
+    let cells = metrics.get("confusion").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut off: Vec<(usize, usize, u64)> = cells
+        .iter()
+        .filter_map(|c| {
+            let class = |key: &str| usize::try_from(c.get(key)?.as_u64()?).ok();
+            Some((class("truth")?, class("predicted")?, c.get("count")?.as_u64()?))
+        })
+        .filter(|(t, p, _)| t != p && *t.max(p) < taxonomy.n_classes())
+        .collect();
+    off.sort_by_key(|&(t, p, n)| (std::cmp::Reverse(n), t, p));
+    off.into_iter()
+        .take(PAIRS_SHOWN)
+        .map(|(t, p, n)| {
+            let (truth, predicted) = (taxonomy.class_id(t), taxonomy.class_id(p));
+            Confusion {
+                truth: ClassName::of(taxonomy, truth, page.lang),
+                predicted: ClassName::of(taxonomy, predicted, page.lang),
+                count: page.lang.number(i64::try_from(n).unwrap_or(i64::MAX)),
+                suspects: format!("{dataset_href}/suspects?{}", address::query(&[("class", truth)])),
+                cross_parent: taxonomy.root_of(truth) != taxonomy.root_of(predicted),
+            }
+        })
+        .collect()
+}
+
+/// The recipe's switches, nested ones with dots.
+pub(super) fn recipe_lines(recipe: &Value) -> Vec<(String, String)> {
+    fn walk(prefix: &str, v: &Value, into: &mut Vec<(String, String)>) {
+        match v {
+            Value::Object(map) => {
+                for (k, v) in map {
+                    walk(&if prefix.is_empty() { k.clone() } else { format!("{prefix}.{k}") }, v, into);
+                }
+            }
+            Value::String(s) => into.push((prefix.to_owned(), s.clone())),
+            other => into.push((prefix.to_owned(), other.to_string())),
+        }
+    }
+    let mut lines = Vec::new();
+    walk("", recipe, &mut lines);
+    lines
+}
+
+/// How to use the file: names of inputs are asked of the file itself, so the lines hold for any recipe.
+pub(super) fn snippet() -> String {
+    [
+        "import numpy as np, onnxruntime as ort",
+        "",
+        "model = ort.InferenceSession(\"model.onnx\")",
+        "for i in model.get_inputs(): print(i.name, i.shape, i.type)",
+        "",
+        "x = np.zeros((1, model.get_inputs()[0].shape[-1]), np.float32)  # one row of joined embeddings",
+        "p = model.run(None, {model.get_inputs()[0].name: x})[0]",
+        "print(p.argmax(axis=1))",
+    ]
+    .join("\n")
+}
+
+pub(super) async fn show(
+    State(services): State<Services>,
+    page: Reader,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    let store = &services.store;
+    let dataset = store.dataset(&name).await?;
+    let id = Uuid::parse_str(&id).map_err(|_| StoreError::not_found("training", id))?;
+    let training = store.training(dataset.id, id).await?;
+    let before = match training.previous_id {
+        Some(previous) => Some(store.training(dataset.id, previous).await?),
+        None => None,
+    };
+    let taxonomy = store.taxonomy(dataset.id).await?;
+    render(&view(page, &dataset.name, &taxonomy, &training, before.as_ref()))
+}
+
+pub(super) fn view(
+    page: Reader,
+    dataset: &str,
+    taxonomy: &Taxonomy,
+    t: &Training,
+    before: Option<&Training>,
+) -> TrainingPage {
+    let href = address::dataset(dataset);
+    let n = t.metrics.get("n").and_then(Value::as_i64).unwrap_or(0);
+    TrainingPage {
+        at: t.created_at.into(),
+        snapshot: short(&t.snapshot_id),
+        scores: scores(&page, &t.metrics, before.map(|b| &b.metrics)),
+        n: page.lang.count("count.samples", n),
+        previous: before.map(|b| format!("{href}/trainings/{}", b.id)),
+        classes: class_scores(&page, taxonomy, &t.metrics),
+        pairs: confusions(&page, taxonomy, &t.metrics, &href),
+        recipe: recipe_lines(&t.recipe),
+        onnx: format!("/api/v1{href}/trainings/{}/model.onnx", t.id),
+        snippet: snippet(),
+        job: t.job_id.map(|j| format!("/jobs/{j}")),
+        dataset: dataset.to_owned(),
+        dataset_href: href,
+        page,
+    }
+}
