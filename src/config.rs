@@ -136,7 +136,7 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         figment =
-            figment.merge(Env::prefixed("TAMIS_").filter(|k| !OUTSIDE.contains(&k.as_str())).split("__"));
+            figment.merge(Env::prefixed("TAMIS_").filter(|k| !OUTSIDE.contains(&k.as_str().to_ascii_lowercase().as_str())).split("__"));
         figment = figment.merge(Env::raw().only(&["DATABASE_URL"]));
         Self::from_figment(figment, overrides)
     }
