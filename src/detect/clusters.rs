@@ -21,10 +21,10 @@ use crate::arrays::{dot, gaussian_matrix, matmul, rng};
 /// Dimensions that k-means sees.
 pub const PROJECTED: usize = 64;
 /// Most rows that the centres are fitted on.
-pub const FIT_ROWS: usize = 20_000;
+pub const FIT_ROWS: usize = 12_000;
 /// Rows per centre that are enough to place it.
-const ROWS_PER_CENTRE: usize = 64;
-const MAX_ITERATIONS: u64 = 25;
+const ROWS_PER_CENTRE: usize = 40;
+const MAX_ITERATIONS: u64 = 15;
 /// Squared movement of all centres together at which Lloyd's iterations stop.
 const TOLERANCE: f32 = 1e-4;
 const ASSIGN_ROWS: usize = 1024;
@@ -217,10 +217,11 @@ impl ClusterLabels {
     }
 
     /// How far the most frequent other label leads over the sample's own among the *other* members of
-    /// its cluster, as a share in [-1, 1]; higher = worse label. NaN (no opinion) when it is alone.
-    pub fn margin(&self, cluster: u32, label: usize) -> f64 {
+    /// its cluster, as a share in [-1, 1]; higher = worse label. NaN (no opinion) when the cluster has
+    /// no majority of more than `majority`, or no other member.
+    pub fn margin(&self, cluster: u32, label: usize, majority: f32) -> f64 {
         let c = cluster as usize;
-        if self.sizes[c] < 2 {
+        if self.sizes[c] < 2 || self.majority(cluster).is_none_or(|(_, share)| share <= majority) {
             return f64::NAN;
         }
         let own = self.counts[c].iter().find(|(y, _)| *y == label).map_or(0, |(_, n)| n.saturating_sub(1));
@@ -291,8 +292,8 @@ mod tests {
         assert_eq!(labels.majority(1), None);
         assert_eq!((labels.share(0, 3), labels.share(0, 7)), (0.25, 0.0));
         // Sample of class 1: one other of its own, one best other, of three. Of class 3: none, two.
-        assert_eq!(labels.margin(0, 1), 0.0);
-        assert!((labels.margin(0, 3) - 2.0 / 3.0).abs() < 1e-12);
-        assert!(labels.margin(2, 1).is_nan());
+        assert_eq!(labels.margin(0, 1, 0.4), 0.0);
+        assert!((labels.margin(0, 3, 0.4) - 2.0 / 3.0).abs() < 1e-12);
+        assert!(labels.margin(0, 3, 0.5).is_nan() && labels.margin(2, 1, 0.4).is_nan());
     }
 }

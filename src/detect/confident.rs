@@ -118,7 +118,10 @@ pub fn off_diagonal_calibrated(calibrated: &Array2<u64>) -> usize {
 /// Number of samples whose confident guess is not their label, less those whose arg-max (ties to the
 /// label) is: cleanlab's default `off_diagonal`.
 pub fn off_diagonal(p: ArrayView2<'_, f32>, labels: &[usize]) -> usize {
-    let guesses = confident_guesses(p, &thresholds(p, labels));
+    off_diagonal_of(&confident_guesses(p, &thresholds(p, labels)), p, labels)
+}
+
+pub(crate) fn off_diagonal_of(guesses: &[Option<usize>], p: ArrayView2<'_, f32>, labels: &[usize]) -> usize {
     let rows = p.rows().into_iter().zip(labels).zip(guesses);
     rows.filter(|((row, y), guess)| guess.is_some_and(|g| g != **y) && !argmax_is(*row, **y)).count()
 }

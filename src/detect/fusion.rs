@@ -1,14 +1,14 @@
-//! Fuses detectors by the mean of their ranks, and turns the fused rank into a suspicion.
+//! Fuses detectors by the mean of their ranks - of those that have an opinion - and turns the fused rank into a suspicion.
 
 /// Rank of each score among `scores`, 1 = highest = worst; equals share their average rank (so a
-/// coarse score neither gains nor loses by its ties). NaN = no opinion = the middle rank; the others'
-/// ranks are stretched over 1..N all the same. O(N log N).
+/// coarse score neither gains nor loses by its ties). NaN = no opinion, and has no rank (NaN); the
+/// others' ranks are stretched over 1..N all the same. O(N log N).
 pub fn average_ranks(scores: &[f64]) -> Vec<f64> {
     let n = scores.len();
     let mut order: Vec<usize> = (0..n).filter(|&i| !scores[i].is_nan()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let stretch = n as f64 / order.len().max(1) as f64;
-    let mut ranks = vec![(n as f64 + 1.0) / 2.0; n];
+    let mut ranks = vec![f64::NAN; n];
     let mut start = 0;
     while start < order.len() {
         let value = scores[order[start]];
@@ -20,19 +20,22 @@ pub fn average_ranks(scores: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Mean over detectors of [`average_ranks`]; lower = worse. Empty without detectors.
+/// Mean of each sample's [`average_ranks`] over the detectors that have an opinion of it; the middle
+/// rank (N + 1) / 2 where none has. Lower = worse. Empty without detectors.
 ///
 /// # Panics
 /// When detectors judged different numbers of samples.
 pub fn mean_ranks(detectors: &[&[f64]]) -> Vec<f64> {
-    let Some(first) = detectors.first() else { return Vec::new() };
-    let mut mean = vec![0.0; first.len()];
+    let n = detectors.first().map_or(0, |d| d.len());
+    let mut sums = vec![(0.0, 0.0); n];
     for scores in detectors {
-        assert_eq!(scores.len(), mean.len(), "scores of one detector");
-        let ranks = average_ranks(scores);
-        mean.iter_mut().zip(ranks).for_each(|(m, r)| *m += r / detectors.len() as f64);
+        assert_eq!(scores.len(), n, "scores of one detector");
+        for (sum, rank) in sums.iter_mut().zip(average_ranks(scores)).filter(|(_, r)| !r.is_nan()) {
+            *sum = (sum.0 + rank, sum.1 + 1.0);
+        }
     }
-    mean
+    let middle = (n as f64 + 1.0) / 2.0;
+    sums.into_iter().map(|(sum, heard)| if heard > 0.0 { sum / heard } else { middle }).collect()
 }
 
 /// Rank (1 = worst) of each sample by `fused` (lower = worse), equals by `tie_breaker` (higher =
@@ -69,10 +72,11 @@ mod tests {
     fn ranks_by_hand() {
         // scipy.stats.rankdata(-x, "average") gives the same.
         assert_eq!(average_ranks(&[0.5, 2.0, 0.5, 0.5, 9.0]), [4.0, 2.0, 4.0, 4.0, 1.0]);
-        assert_eq!(average_ranks(&[f64::NAN, 1.0, 3.0]), [2.0, 2.75, 1.25]);
-        assert_eq!(average_ranks(&[f64::NAN, f64::NAN]), [1.5, 1.5]);
-        let fused = mean_ranks(&[&[3.0, 2.0, 1.0], &[0.0, 0.0, 0.0]]);
-        assert_eq!(fused, [1.5, 2.0, 2.5]);
+        let some = average_ranks(&[f64::NAN, 1.0, 3.0]);
+        assert!(some[0].is_nan() && some[1..] == [2.75, 1.25], "{some:?}");
+        assert_eq!(mean_ranks(&[&[3.0, 2.0, 1.0], &[0.0, 0.0, 0.0]]), [1.5, 2.0, 2.5]);
+        let silent = f64::NAN;
+        assert_eq!(mean_ranks(&[&[3.0, silent, 1.0], &[silent, silent, 5.0]]), [1.25, 2.0, 2.375]);
         assert_eq!(final_ranks(&[1.5, 1.5, 1.0, 1.5], &[0.0, 4.0, 0.0, 0.0]), [3, 2, 1, 4]);
     }
 

@@ -1,5 +1,5 @@
 //! The composition: neighbours, clusters and out-of-fold margins, each a rank; their mean, a ranking;
-//! confident learning, how many of it to flag. Every row keeps the evidence that a person can check.
+//! what head and neighbours agree on, how many of it to flag. Every row keeps the evidence that a person can check.
 
 use ndarray::ArrayView2;
 
@@ -104,10 +104,11 @@ pub struct ScanRow {
 
 /// Scans labelled samples. `stage(stage, done, total)` reports progress and cancels by returning false.
 ///
-/// The rank is the mean of three average ranks: log-margin, the neighbours' vote margin (share of the
-/// best other class less the label's, weighted by similarity), the cluster's margin (the same among the
-/// other members of the cluster). A detector without an opinion gives the middle rank; all three have
-/// none on a class with a single sample, which nothing could have learnt. Equal means go by log-margin.
+/// The rank is the mean of up to three average ranks: log-margin, the neighbours' vote margin (share of
+/// the best other class less the label's, weighted by similarity), the cluster's margin (the same among
+/// the other members of the cluster, in clusters where one class holds the majority). Detectors without
+/// an opinion of a sample are left out of its mean; none has one of a class with a single sample, which
+/// nothing could have learnt: it comes in the middle. Equal means go by log-margin.
 ///
 /// Flagged are as many of the worst as [`NoiseReport::estimated_errors`] says. Cost: 2 N^2 D for the
 /// neighbours, the rest linear in N. Errors name array, row and column.
@@ -136,13 +137,13 @@ pub fn scan(
     report(Stage::Clusters, n, n)?;
 
     report(Stage::Fusion, 0, n)?;
-    let noise = noise_report(p, labels, input.class_roots)?;
+    let noise = noise_report(p, labels, input.class_roots, Some(&votes))?;
     let log_margin = quality::log_margin(p, labels);
     let heard = |i: usize, score: f64| if counts[labels[i]] < 2 { f64::NAN } else { score };
     let by_margin: Vec<f64> = log_margin.iter().enumerate().map(|(i, &m)| heard(i, m)).collect();
     let by_vote: Vec<f64> = votes.iter().enumerate().map(|(i, v)| heard(i, v.margin(labels[i]))).collect();
     let by_cluster: Vec<f64> =
-        (0..n).map(|i| heard(i, cluster_labels.margin(assignment[i], labels[i]))).collect();
+        (0..n).map(|i| heard(i, cluster_labels.margin(assignment[i], labels[i], CLUSTER_MAJORITY))).collect();
     let ranks = final_ranks(&mean_ranks(&[&by_margin, &by_vote, &by_cluster]), &log_margin);
     let scores = Scores {
         input,

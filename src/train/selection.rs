@@ -8,7 +8,7 @@ use super::folds::Split;
 use super::linear::LinearParams;
 
 /// `C` values tried by default, on standardised features (scikit-learn's convention).
-pub const DEFAULT_GRID: [f32; 7] = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3];
+pub const DEFAULT_GRID: [f32; 8] = [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 
 /// A fold stops its path when the loss has grown this many times in a row.
 const PATIENCE: usize = 2;
