@@ -13,9 +13,6 @@ use super::{
 };
 use crate::media::RgbFrame;
 
-/// Rows a run. Throughput is flat from 8 on with one thread (docs/benchmarks.md), memory is not.
-const BATCH: usize = 16;
-
 pub struct OrtImageEncoder {
     version: String,
     name: String,
@@ -23,6 +20,7 @@ pub struct OrtImageEncoder {
     input: String,
     output: String,
     spec: ImageSpec,
+    batch: usize,
     pool: SessionPool,
 }
 
@@ -48,6 +46,7 @@ impl OrtImageEncoder {
             input: manifest.input.name.clone(),
             output: manifest.output.name.clone(),
             spec,
+            batch: runtime.batch(),
             pool,
         };
         let side = encoder.spec.size;
@@ -120,9 +119,9 @@ impl ImageEncoder for OrtImageEncoder {
             return Err(EncodeError::model(&self.name, message));
         }
         let mut rows = Array2::zeros((frames.len() / per_row, self.dimension));
-        for (k, frames) in frames.chunks(BATCH * per_row).enumerate() {
-            let n = frames.len() / per_row;
-            let mut slice = rows.slice_mut(s![k * BATCH..k * BATCH + n, ..]);
+        for (k, frames) in frames.chunks(self.batch * per_row).enumerate() {
+            let (start, n) = (k * self.batch, frames.len() / per_row);
+            let mut slice = rows.slice_mut(s![start..start + n, ..]);
             // Rows of a fresh array lie one after the other.
             if let Some(out) = slice.as_slice_mut() {
                 self.run(frames, out)?;

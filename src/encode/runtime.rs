@@ -1,6 +1,6 @@
 //! ONNX Runtime, loaded from a shared library at run time, and pools of sessions over it.
 //! One thread a session by default and no spinning: on a shared machine several sessions with one
-//! thread each were faster than one session with two (see docs/benchmarks.md).
+//! thread each are faster than one session with two.
 
 use std::{
     path::{Path, PathBuf},
@@ -91,6 +91,12 @@ impl Runtime {
 
     pub fn dylib(&self) -> &Path {
         &self.dylib
+    }
+
+    /// Items a run. On the CPU more than a few at once gain nothing and cost
+    /// memory; accelerators want more.
+    pub(crate) fn batch(&self) -> usize {
+        if self.providers.iter().all(|p| *p == Provider::Cpu) { 8 } else { 64 }
     }
 
     /// Builds a session; 0.05 to 1 s, mostly graph optimisation.

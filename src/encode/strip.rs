@@ -10,7 +10,7 @@ use zune_jpeg::{
 use super::{EncodeError, Result};
 use crate::media::RgbFrame;
 
-/// The square frames of a strip, left to right (about 4 ms for 8 of 224 px).
+/// The square frames of a strip, left to right (about 10 CPU-ms for 8 of 224 px).
 ///
 /// # Errors
 /// [`EncodeError::Picture`] when the bytes are no JPEG of whole squares side by side.
@@ -28,8 +28,10 @@ pub fn split_strip(jpeg: &[u8]) -> Result<Vec<RgbFrame>> {
         return Err(refuse(format!("{width} x {side} px is not a row of RGB squares")));
     }
     let frame = |k: usize| {
-        let rows = pixels.chunks_exact(3 * width);
-        let data = rows.flat_map(|row| &row[3 * side * k..3 * side * (k + 1)]).copied().collect();
+        let mut data = Vec::with_capacity(3 * side * side);
+        for row in pixels.chunks_exact(3 * width) {
+            data.extend_from_slice(&row[3 * side * k..3 * side * (k + 1)]);
+        }
         RgbFrame::new(side as u32, side as u32, data)
     };
     Ok((0..width / side).map(frame).collect())

@@ -16,9 +16,6 @@ use super::{
     vectors::normalize_rows,
 };
 
-/// Texts a run.
-const BATCH: usize = 32;
-
 pub struct OrtTextEncoder {
     version: String,
     name: String,
@@ -29,6 +26,7 @@ pub struct OrtTextEncoder {
     pad: i64,
     /// Model inputs take 64-bit integers; 32-bit otherwise.
     wide: bool,
+    batch: usize,
     pool: SessionPool,
 }
 
@@ -64,6 +62,7 @@ impl OrtTextEncoder {
             tokenizer,
             pad: i64::from(pad),
             wide,
+            batch: runtime.batch(),
             pool,
         };
         encoder.encode(&["a"])?;
@@ -187,7 +186,7 @@ impl TextEncoder for OrtTextEncoder {
         }
         tokens.sort_by_key(|(i, t)| (t.len(), *i));
         let mut rows = Array2::zeros((texts.len(), self.dimension));
-        for batch in tokens.chunks(BATCH) {
+        for batch in tokens.chunks(self.batch) {
             let ids: Vec<&[i64]> = batch.iter().map(|(_, t)| t.as_slice()).collect();
             let encoded = self.run(&ids)?;
             for ((i, _), row) in batch.iter().zip(encoded.rows()) {

@@ -121,8 +121,9 @@ impl Decoder {
         results.into_iter().map(|r| r.unwrap_or_else(lost)).collect()
     }
 
-    /// `n` frames (1 to 64) spread over the clip as in a strip, each the middle square scaled to
-    /// `side` px. For encoders whose input is larger than the strip's 224 px.
+    /// `n` frames (1 to 64) spread over the clip as in a strip: whole pictures as shown, the short
+    /// side `side` px, the long side at most 8 times that. For encoders that want more than a
+    /// strip holds; they crop, stretch or pad for themselves.
     ///
     /// # Errors
     /// [`MediaError`] as for [`Self::inspect_batch`].
@@ -137,31 +138,43 @@ impl Decoder {
             .pop()
             .ok_or_else(|| MediaError::new(Code::DecodeFailed, "no result"))?;
         let clip = self.complete(&clip, probed?)?;
-        let from_start = |duration_ms: u32| {
-            let mut args = graph::prologue();
-            args.extend(graph::filters_on_one_thread());
-            args.extend(graph::input(&clip.path, self.limits.max_pixels, None));
-            let graph =
-                format!("[0:V:0]{},{},tile=1x{n}[s0]", graph::sampled(n, duration_ms), graph::square(side));
-            args.push("-filter_complex".into());
-            args.push(graph.into());
-            self.raw_frames(args, &clip.path, n, side)
-        };
+        let size = scaled_size(&clip.video, side);
         if clip.duration_ms <= LONG_MS {
-            return from_start(clip.duration_ms);
+            return self.frames_from_start(&clip.path, clip.duration_ms, n, size);
         }
         for seek in [Seek::KeyFrame, Seek::Exact] {
-            let args = self.seeked(&clip, n, seek, &graph::seeked_frames_graph(n, side));
-            let read = [clip.path.clone()];
-            let bytes = raw_len(n, side);
-            let finished = self.run(with_raw_output(args), &read, None, bytes)?;
+            let args = self.seeked(&clip, n, seek, &graph::seeked_frames_graph(n, size));
+            let read = std::slice::from_ref(&clip.path);
+            let finished = self.run(with_raw_output(args), read, None, raw_len(n, size))?;
             let spread = seek == Seek::Exact || is_spread(&finished.stderr, n, clip.duration_ms);
-            if spread && finished.stdout.len() as u64 == bytes {
-                return Ok(split_raw(&finished.stdout, side));
+            if spread && finished.stdout.len() as u64 == raw_len(n, size) {
+                return Ok(split_raw(&finished.stdout, size));
             }
         }
         // Cannot be entered by seeking: go by what the file really holds.
-        from_start(self.measure(&clip.path)?)
+        self.frames_from_start(&clip.path, self.measure(&clip.path)?, n, size)
+    }
+
+    fn frames_from_start(
+        &self,
+        path: &PathBuf,
+        duration_ms: u32,
+        n: usize,
+        size: (u32, u32),
+    ) -> Result<Vec<RgbFrame>, MediaError> {
+        let mut args = graph::prologue();
+        args.extend(graph::filters_on_one_thread());
+        args.extend(graph::input(path, self.limits.max_pixels, None));
+        let scaled = graph::whole(size.0, size.1);
+        args.push("-filter_complex".into());
+        args.push(format!("[0:V:0]{},{scaled},tile=1x{n}[s0]", graph::sampled(n, duration_ms)).into());
+        let read = std::slice::from_ref(path);
+        let finished = self.run(with_raw_output(args), read, None, raw_len(n, size))?;
+        if finished.stdout.len() as u64 == raw_len(n, size) {
+            Ok(split_raw(&finished.stdout, size))
+        } else {
+            Err(explain(&finished, "no frame could be decoded"))
+        }
     }
 
     /// The cheap checks, before any decoder: a readable, non-empty, not too large file that starts
@@ -355,23 +368,6 @@ impl Decoder {
         args
     }
 
-    fn raw_frames(
-        &self,
-        args: Vec<OsString>,
-        path: &Path,
-        n: usize,
-        side: u32,
-    ) -> Result<Vec<RgbFrame>, MediaError> {
-        let read = [path.to_path_buf()];
-        let bytes = raw_len(n, side);
-        let finished = self.run(with_raw_output(args), &read, None, bytes)?;
-        if finished.stdout.len() as u64 == bytes {
-            Ok(split_raw(&finished.stdout, side))
-        } else {
-            Err(explain(&finished, "no frame could be decoded"))
-        }
-    }
-
     fn run(
         &self,
         args: Vec<OsString>,
@@ -398,6 +394,18 @@ fn info(clip: &Probed, out_dir: &Path) -> Option<MediaInfo> {
         poster,
         strip,
     })
+}
+
+/// Size with the short side `side`, pixels made square, the long side at most 8 times the short.
+fn scaled_size(video: &VideoStream, side: u32) -> (u32, u32) {
+    let width = f64::from(video.width) * video.pixel_aspect;
+    let height = f64::from(video.height);
+    let short = width.min(height);
+    if short <= 0.0 {
+        return (side, side);
+    }
+    let scaled = |length: f64| ((length / short * f64::from(side)).round() as u32).clamp(side, 8 * side);
+    (scaled(width), scaled(height))
 }
 
 /// Every frame lies within its own part of the clip.

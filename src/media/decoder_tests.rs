@@ -240,7 +240,7 @@ fn larger_frames_come_from_the_clip_itself() {
             let frames = decoder().frames(&clip, n, 80).unwrap();
             assert_eq!(frames.len(), n);
             for (k, frame) in frames.iter().enumerate() {
-                assert_eq!((frame.width, frame.height), (80, 80));
+                assert_eq!((frame.width, frame.height), (120, 80));
                 let mean = frame.data.iter().map(|b| f64::from(*b)).sum::<f64>() / frame.data.len() as f64;
                 let expected = 255.0 * (k as f64 + 0.5) / n as f64;
                 assert!((mean - expected).abs() < 17.0, "{name}, frame {k} of {n}: {mean}, not {expected}");

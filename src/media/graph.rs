@@ -68,6 +68,11 @@ pub(crate) fn square(side: u32) -> String {
     format!("crop=w=min(iw\\,ih/sar):h=min(ih\\,iw*sar),scale={side}:{side}:flags=bicubic,setsar=1")
 }
 
+/// The whole picture as displayed, scaled to exactly this size.
+pub(crate) fn whole(width: u32, height: u32) -> String {
+    format!("scale={width}:{height}:flags=bicubic,setsar=1")
+}
+
 /// 360 px high, at most 1280 wide, even.
 pub(crate) fn poster() -> &'static str {
     "scale=w=max(2\\,2*trunc(min(1280\\,360*dar)/2)):h=360:flags=bicubic,setsar=1"
@@ -96,9 +101,9 @@ pub(crate) fn seeked_inspect_graph(n: usize, side: u32) -> String {
     graph
 }
 
-/// As above for raw frames one above the other on `[s0]`.
-pub(crate) fn seeked_frames_graph(n: usize, side: u32) -> String {
-    let mut graph = first_frames(n, |_| square(side));
+/// As above for whole frames one above the other on `[s0]`.
+pub(crate) fn seeked_frames_graph(n: usize, (width, height): (u32, u32)) -> String {
+    let mut graph = first_frames(n, |_| whole(width, height));
     graph.push_str(&if n == 1 { "null[s0]".to_owned() } else { format!("vstack=inputs={n}[s0]") });
     graph
 }

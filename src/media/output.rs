@@ -32,8 +32,9 @@ pub(crate) fn is_whole_jpeg(path: &Path) -> bool {
     fs::read(path).is_ok_and(|b| b.starts_with(&[0xff, 0xd8]) && b.ends_with(&[0xff, 0xd9]))
 }
 
-pub(crate) fn raw_len(n: usize, side: u32) -> u64 {
-    n as u64 * u64::from(side) * u64::from(side) * 3
+/// Bytes of `n` RGB frames.
+pub(crate) fn raw_len(n: usize, (width, height): (u32, u32)) -> u64 {
+    n as u64 * u64::from(width) * u64::from(height) * 3
 }
 
 pub(crate) fn with_raw_output(mut args: Vec<OsString>) -> Vec<OsString> {
@@ -42,7 +43,9 @@ pub(crate) fn with_raw_output(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
-pub(crate) fn split_raw(bytes: &[u8], side: u32) -> Vec<RgbFrame> {
-    let size = raw_len(1, side) as usize;
-    bytes.chunks_exact(size).map(|c| RgbFrame::new(side, side, c.to_vec())).collect()
+pub(crate) fn split_raw(bytes: &[u8], size: (u32, u32)) -> Vec<RgbFrame> {
+    bytes
+        .chunks_exact(raw_len(1, size) as usize)
+        .map(|frame| RgbFrame::new(size.0, size.1, frame.to_vec()))
+        .collect()
 }

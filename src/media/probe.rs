@@ -16,6 +16,8 @@ pub(crate) struct VideoStream {
     /// As shown: a quarter turn in the metadata is applied. 0 when the decoder could not tell.
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// Width over height of one pixel as shown, 1 when unknown.
+    pub(crate) pixel_aspect: f64,
     /// Frames per second, 0 when unknown.
     pub(crate) fps: f64,
 }
@@ -50,6 +52,7 @@ pub(crate) fn parse_inputs(stderr: &str) -> Vec<Probe> {
             && is_quarter_turn(turn)
         {
             std::mem::swap(&mut video.width, &mut video.height);
+            video.pixel_aspect = 1.0 / video.pixel_aspect;
             in_video = false;
         }
     }
@@ -70,7 +73,16 @@ fn parse_video(codec: &str) -> VideoStream {
     let fields = || codec.split(", ").map(str::trim);
     let (width, height) = fields().find_map(parse_size).unwrap_or((0, 0));
     let rate = |unit: &str| fields().find_map(|f| parse_rate(f.strip_suffix(unit)?.trim()));
-    VideoStream { width, height, fps: rate("fps").or_else(|| rate("tbr")).unwrap_or(0.0) }
+    let fps = rate("fps").or_else(|| rate("tbr")).unwrap_or(0.0);
+    VideoStream { width, height, pixel_aspect: parse_pixel_aspect(codec).unwrap_or(1.0), fps }
+}
+
+/// `SAR 4:3`, in brackets or not.
+fn parse_pixel_aspect(codec: &str) -> Option<f64> {
+    let (_, rest) = codec.split_once("SAR ")?;
+    let (w, h) = rest.split(' ').next()?.split_once(':')?;
+    let (w, h): (f64, f64) = (w.parse().ok()?, h.parse().ok()?);
+    (w > 0.0 && h > 0.0).then_some(w / h)
 }
 
 /// `320x240`, perhaps followed by ` [SAR ...]`.
@@ -131,7 +143,7 @@ Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'rot.mp4':
                     :   Duration: 09:00:00.00, start: 0
     Duration: 08:00:00.00, start: 0: another
   Duration: 00:01:03.25, start: 0.000000, bitrate: 45 kb/s
-  Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive), 320x240 [SAR 1:1 DAR 4:3], 41 kb/s, 29.97 fps, 25 tbr, 12800 tbn (default)
+  Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p(tv, bt709, progressive), 320x240 [SAR 4:3 DAR 16:9], 41 kb/s, 29.97 fps, 25 tbr, 12800 tbn (default)
     Metadata:
       handler_name    : VideoHandler
     Side data:
@@ -152,13 +164,13 @@ At least one output file must be specified
     #[test]
     fn inputs_are_read_from_the_dump() {
         let probes = parse_inputs(DUMP);
-        let video = |width, height, fps| Some(VideoStream { width, height, fps });
+        let video = |width, height, pixel_aspect, fps| Some(VideoStream { width, height, pixel_aspect, fps });
         assert_eq!(
             probes,
             [
-                Probe { duration_ms: Some(63_250), video: video(240, 320, 29.97) },
-                Probe { duration_ms: None, video: video(321, 241, 25.0) },
-                Probe { duration_ms: Some(40), video: video(640, 360, 25.0) },
+                Probe { duration_ms: Some(63_250), video: video(240, 320, 0.75, 29.97) },
+                Probe { duration_ms: None, video: video(321, 241, 1.0, 25.0) },
+                Probe { duration_ms: Some(40), video: video(640, 360, 1.0, 25.0) },
             ]
         );
     }
