@@ -4,16 +4,17 @@
 //! compression: float vectors do not pack, and reading them is then close to copying them. float16
 //! reaches to ±65504; values beyond are clamped there, NaN is refused.
 
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow_array::builder::{Float16Builder, ListBuilder};
+use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float16Type, Float32Type, Int32Type, Int64Type, UInt8Type};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Int32Array, Int64Array,
-    RecordBatch, RecordBatchReader, StringArray, UInt8Array,
-};
+use arrow_array::types::{Float16Type, Int64Type, UInt8Type};
+use arrow_array::{Array, ArrayRef, FixedSizeListArray, Float16Array, Int64Array, RecordBatch, UInt8Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -26,6 +27,8 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
+
+pub use table::{Column, read_table, write_table};
 
 /// Rows gathered before they are handed to the Parquet writer.
 const BATCH: usize = 1_024;
@@ -75,13 +78,21 @@ pub struct Embeddings {
     pub frames: Option<Vec<Option<Array2<f32>>>>,
 }
 
-/// Nearest float16, clamped to its range; NaN stays NaN.
-fn to_f16(v: f32) -> f16 {
-    f16::from_f32(v.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
+/// Largest finite float16.
+const F16_MAX: f32 = 65_504.0;
+
+/// Nearest float16 of each value, clamped to its range. Whole slices, because a value at a time is
+/// many times slower.
+fn to_f16(values: &[f32]) -> Vec<f16> {
+    let clamped: Vec<f32> = values.iter().map(|v| v.clamp(-F16_MAX, F16_MAX)).collect();
+    let mut out = vec![f16::ZERO; values.len()];
+    out.convert_from_f32_slice(&clamped);
+    out
 }
 
 /// Writes embeddings of length `dim` and returns how many. Columns: `sample_id` i64, `input_hash` i64,
-/// `n_frames` u8, `vector` fixed-size list of f16, `frames` nullable list of f16 (n_frames x dim).
+/// `n_frames` u8, `vector` fixed-size list of f16, `frames` nullable binary: n_frames x dim float16,
+/// row-major, little-endian (a list of so many values takes several times longer).
 ///
 /// # Errors
 /// A row of another length or with NaN; writing. Nothing is complete on an error.
@@ -97,7 +108,7 @@ pub fn write_embeddings<'a>(
         Field::new("input_hash", DataType::Int64, false),
         Field::new("n_frames", DataType::UInt8, false),
         Field::new("vector", DataType::FixedSizeList(item(), width), false),
-        Field::new("frames", DataType::List(item()), true),
+        Field::new("frames", DataType::Binary, true),
     ]));
     let mut writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(&schema, &[])))?;
     let mut rows = rows.into_iter().peekable();
@@ -105,18 +116,17 @@ pub fn write_embeddings<'a>(
     while rows.peek().is_some() {
         let (mut ids, mut hashes, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         let mut vectors = Vec::with_capacity(dim * BATCH.min(rows.size_hint().0.max(1)));
-        let mut frames = ListBuilder::new(Float16Builder::new()).with_field(item());
+        let mut frames = BinaryBuilder::new();
         for row in rows.by_ref().take(BATCH) {
             check(&row, "vector", row.vector, dim)?;
-            vectors.extend(row.vector.iter().map(|&v| to_f16(v)));
+            vectors.extend_from_slice(&to_f16(row.vector));
             match row.frames {
                 Some(values) => {
                     check(&row, "frames", values, dim * usize::from(row.n_frames))?;
-                    let values: Vec<f16> = values.iter().map(|&v| to_f16(v)).collect();
-                    frames.values().append_slice(&values);
-                    frames.append(true);
+                    let bytes: Vec<u8> = to_f16(values).iter().flat_map(|v| v.to_le_bytes()).collect();
+                    frames.append_value(bytes);
                 }
-                None => frames.append(false),
+                None => frames.append_null(),
             }
             ids.push(row.sample_id);
             hashes.push(row.input_hash);
@@ -163,7 +173,7 @@ fn check(
     Ok(())
 }
 
-/// Float lists go in plain; everything else may be compressed and dictionary-coded.
+/// Floats in lists or bytes go in plain; everything else is compressed and dictionary-coded.
 fn properties(schema: &Schema, metadata: &[(String, String)]) -> WriterProperties {
     let pairs = metadata.iter().map(|(k, v)| KeyValue::new(k.clone(), v.clone())).collect();
     let mut builder = WriterProperties::builder()
@@ -171,13 +181,16 @@ fn properties(schema: &Schema, metadata: &[(String, String)]) -> WriterPropertie
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .set_key_value_metadata(Some(pairs));
     for field in schema.fields() {
-        if matches!(field.data_type(), DataType::FixedSizeList(..) | DataType::List(_)) {
-            let path = ColumnPath::new(vec![field.name().clone(), "list".into(), "item".into()]);
-            builder = builder
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
-                .set_column_compression(path, Compression::UNCOMPRESSED);
-        }
+        let name = field.name().clone();
+        let path = match field.data_type() {
+            DataType::FixedSizeList(..) => ColumnPath::new(vec![name, "list".into(), "item".into()]),
+            DataType::Binary => ColumnPath::new(vec![name]),
+            _ => continue,
+        };
+        builder = builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_statistics_enabled(path.clone(), EnabledStatistics::None)
+            .set_column_compression(path, Compression::UNCOMPRESSED);
     }
     builder.build()
 }
@@ -212,24 +225,25 @@ pub fn read_embeddings<R: ChunkReader + 'static>(
         values.reserve(dim * rows.saturating_sub(values.len() / dim.max(1)));
         extend_f32(&mut values, halves(vectors.values(), "vector")?);
         let Some(frames) = &mut out.frames else { continue };
-        let lists = column(&batch, "frames", |a| a.as_list_opt::<i32>())?;
+        let matrices = column(&batch, "frames", |a| a.as_binary_opt::<i32>())?;
         let counts = column(&batch, "n_frames", |a| a.as_primitive_opt::<UInt8Type>())?;
-        let all = halves(lists.values(), "frames")?;
-        for (i, &n) in counts.values().iter().enumerate() {
-            let offsets = lists.value_offsets();
-            frames.push(if lists.is_valid(i) {
-                let mut matrix = Vec::new();
-                extend_f32(&mut matrix, &all[offsets[i] as usize..offsets[i + 1] as usize]);
-                let shaped = Array2::from_shape_vec((usize::from(n), dim), matrix);
-                Some(shaped.map_err(|_| ColumnarError::Column("frames".into()))?)
-            } else {
-                None
-            });
+        for (bytes, &n) in matrices.iter().zip(counts.values()) {
+            frames.push(bytes.map(|b| matrix(b, usize::from(n), dim)).transpose()?);
         }
     }
     out.vectors = Array2::from_shape_vec((out.sample_ids.len(), dim), values)
         .map_err(|_| ColumnarError::Column("vector".into()))?;
     Ok(out)
+}
+
+/// The frames of one sample from their bytes.
+fn matrix(bytes: &[u8], n: usize, dim: usize) -> Result<Array2<f32>, ColumnarError> {
+    let damaged = || ColumnarError::Column("frames".into());
+    if bytes.len() % 2 != 0 {
+        return Err(damaged());
+    }
+    let values = bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect();
+    Array2::from_shape_vec((n, dim), values).map_err(|_| damaged())
 }
 
 /// Sample ids and input hashes only: reads a few bytes a row and no vectors.
@@ -287,280 +301,4 @@ fn extend_f32(out: &mut Vec<f32>, values: &[f16]) {
     let from = out.len();
     out.resize(from + values.len(), 0.0);
     values.convert_to_f32_slice(&mut out[from..]);
-}
-
-/// One column of a table, N rows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Column {
-    I64(Vec<i64>),
-    I32(Vec<i32>),
-    F32(Vec<f32>),
-    Bool(Vec<bool>),
-    Utf8(Vec<String>),
-    /// N x K, for probabilities: a fixed-size list of f32.
-    Matrix(Array2<f32>),
-}
-
-impl Column {
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::I64(v) => v.len(),
-            Self::I32(v) => v.len(),
-            Self::F32(v) => v.len(),
-            Self::Bool(v) => v.len(),
-            Self::Utf8(v) => v.len(),
-            Self::Matrix(m) => m.nrows(),
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn to_arrow(&self, from: usize, to: usize) -> Result<ArrayRef, ColumnarError> {
-        Ok(match self {
-            Self::I64(v) => Arc::new(Int64Array::from(v[from..to].to_vec())),
-            Self::I32(v) => Arc::new(Int32Array::from(v[from..to].to_vec())),
-            Self::F32(v) => Arc::new(Float32Array::from(v[from..to].to_vec())),
-            Self::Bool(v) => Arc::new(BooleanArray::from(v[from..to].to_vec())),
-            Self::Utf8(v) => Arc::new(StringArray::from_iter_values(&v[from..to])),
-            Self::Matrix(m) => {
-                let values: Vec<f32> = m.slice(ndarray::s![from..to, ..]).iter().copied().collect();
-                let DataType::FixedSizeList(item, width) = self.data_type()? else {
-                    return Err(ColumnarError::Column("matrix".into()));
-                };
-                Arc::new(FixedSizeListArray::try_new(
-                    item,
-                    width,
-                    Arc::new(Float32Array::from(values)),
-                    None,
-                )?)
-            }
-        })
-    }
-
-    fn data_type(&self) -> Result<DataType, ColumnarError> {
-        Ok(match self {
-            Self::I64(_) => DataType::Int64,
-            Self::I32(_) => DataType::Int32,
-            Self::F32(_) => DataType::Float32,
-            Self::Bool(_) => DataType::Boolean,
-            Self::Utf8(_) => DataType::Utf8,
-            Self::Matrix(m) => {
-                let item = Arc::new(Field::new_list_field(DataType::Float32, false));
-                DataType::FixedSizeList(item, list_size(m.ncols())?)
-            }
-        })
-    }
-}
-
-/// Writes named columns of equal length, with `metadata` in the footer. No column holds nulls; a
-/// missing float is NaN.
-pub fn write_table(
-    out: impl Write + Send,
-    columns: &[(&str, Column)],
-    metadata: &[(String, String)],
-) -> Result<(), ColumnarError> {
-    let rows = columns.first().map_or(0, |(_, c)| c.len());
-    if let Some((_, c)) = columns.iter().find(|(_, c)| c.len() != rows) {
-        return Err(ColumnarError::Ragged(rows, c.len()));
-    }
-    let fields = columns
-        .iter()
-        .map(|(name, c)| Ok(Field::new(*name, c.data_type()?, false)))
-        .collect::<Result<Vec<_>, ColumnarError>>()?;
-    let schema = Arc::new(Schema::new(fields));
-    let mut writer = ArrowWriter::try_new(out, schema.clone(), Some(properties(&schema, metadata)))?;
-    for from in (0..rows).step_by(ROW_GROUP) {
-        let to = rows.min(from + ROW_GROUP);
-        let arrays = columns.iter().map(|(_, c)| c.to_arrow(from, to)).collect::<Result<Vec<_>, _>>()?;
-        writer.write(&RecordBatch::try_new(schema.clone(), arrays)?)?;
-    }
-    writer.into_inner()?.flush()?;
-    Ok(())
-}
-
-/// Reads a table written by [`write_table`]; `names` picks columns, `None` takes all. Comes in file order.
-///
-/// # Errors
-/// A named column that is missing, a type that is none of [`Column`]'s, nulls.
-pub fn read_table<R: ChunkReader + 'static>(
-    source: R,
-    names: Option<&[&str]>,
-) -> Result<Vec<(String, Column)>, ColumnarError> {
-    let (_, reader) = batches(source, names)?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>()?;
-    schema
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(i, field)| {
-            let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
-            gather(field, &parts)
-                .map(|c| (field.name().clone(), c))
-                .ok_or_else(|| ColumnarError::Column(field.name().clone()))
-        })
-        .collect()
-}
-
-/// Joins the parts of one column; `None` for other types and nulls.
-fn gather(field: &Field, parts: &[&dyn Array]) -> Option<Column> {
-    if parts.iter().any(|p| p.null_count() > 0) {
-        return None;
-    }
-    Some(match field.data_type() {
-        DataType::Int64 => {
-            Column::I64(join(parts, |p| Some(p.as_primitive_opt::<Int64Type>()?.values().to_vec()))?)
-        }
-        DataType::Int32 => {
-            Column::I32(join(parts, |p| Some(p.as_primitive_opt::<Int32Type>()?.values().to_vec()))?)
-        }
-        DataType::Float32 => {
-            Column::F32(join(parts, |p| Some(p.as_primitive_opt::<Float32Type>()?.values().to_vec()))?)
-        }
-        DataType::Boolean => {
-            Column::Bool(join(parts, |p| Some(p.as_boolean_opt()?.values().iter().collect()))?)
-        }
-        DataType::Utf8 => Column::Utf8(join(parts, |p| {
-            Some(p.as_string_opt::<i32>()?.iter().flatten().map(str::to_owned).collect())
-        })?),
-        DataType::FixedSizeList(item, width) if *item.data_type() == DataType::Float32 => {
-            let values: Vec<f32> = join(parts, |p| {
-                let list = p.as_fixed_size_list_opt()?;
-                Some(list.values().as_primitive_opt::<Float32Type>()?.values().to_vec())
-            })?;
-            let rows = parts.iter().map(|p| p.len()).sum();
-            Column::Matrix(Array2::from_shape_vec((rows, *width as usize), values).ok()?)
-        }
-        _ => return None,
-    })
-}
-
-fn join<T>(parts: &[&dyn Array], get: impl Fn(&dyn Array) -> Option<Vec<T>>) -> Option<Vec<T>> {
-    let mut out = Vec::new();
-    for part in parts {
-        out.extend(get(*part)?);
-    }
-    Some(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs::File;
-
-    use super::*;
-
-    fn file() -> (tempfile::NamedTempFile, File) {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let open = file.reopen().unwrap();
-        (file, open)
-    }
-
-    /// Values that float16 holds exactly.
-    fn exact(n: usize, seed: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 37 + seed * 11) % 2_048) as f32 / 64.0 - 16.0).collect()
-    }
-
-    #[test]
-    fn embeddings_read_back_equal() {
-        let (dim, n) = (5, ROW_GROUP + BATCH + 3);
-        let vectors: Vec<Vec<f32>> = (0..n).map(|i| exact(dim, i)).collect();
-        let frames: Vec<Vec<f32>> = (0..n).map(|i| exact(dim * (i % 4), i + 7)).collect();
-        let rows = (0..n).map(|i| EmbeddingRow {
-            sample_id: i as i64 * 3 - 5,
-            input_hash: i64::MIN + i as i64,
-            vector: &vectors[i],
-            frames: (i % 5 != 0).then_some(frames[i].as_slice()),
-            n_frames: (i % 4) as u8,
-        });
-        let (path, out) = file();
-        assert_eq!(write_embeddings(out, dim, rows).unwrap(), n as u64);
-        let got = read_embeddings(path.reopen().unwrap(), true).unwrap();
-        assert_eq!(got.sample_ids, (0..n).map(|i| i as i64 * 3 - 5).collect::<Vec<_>>());
-        assert_eq!(got.vectors.dim(), (n, dim));
-        assert!((0..n).all(|i| got.vectors.row(i).to_slice() == Some(&vectors[i])));
-        let matrices = got.frames.as_ref().unwrap();
-        for i in 0..n {
-            let want = (i % 5 != 0).then(|| Array2::from_shape_vec((i % 4, dim), frames[i].clone()).unwrap());
-            assert_eq!(matrices[i], want, "row {i}");
-        }
-        let without = read_embeddings(path.reopen().unwrap(), false).unwrap();
-        assert_eq!((without.frames, without.vectors), (None, got.vectors));
-        assert_eq!(read_ids(path.reopen().unwrap()).unwrap(), (got.sample_ids, got.input_hashes));
-    }
-
-    #[test]
-    fn values_are_rounded_to_float16_and_clamped() {
-        fn row(vector: &[f32]) -> EmbeddingRow<'_> {
-            EmbeddingRow { sample_id: 1, input_hash: 2, vector, frames: None, n_frames: 0 }
-        }
-        let (path, out) = file();
-        write_embeddings(out, 4, [row(&[0.1, 1e9, f32::NEG_INFINITY, 1e-9])]).unwrap();
-        let got = read_embeddings(path.reopen().unwrap(), true).unwrap();
-        assert_eq!(got.vectors.as_slice().unwrap(), [0.099975586, 65504.0, -65504.0, 0.0]);
-        assert_eq!(got.frames, Some(vec![None]));
-        let bad = |v: &[f32]| write_embeddings(Vec::new(), 4, [row(v)]).unwrap_err();
-        assert!(matches!(bad(&[0.0; 3]), ColumnarError::Length { sample_id: 1, found: 3, expected: 4, .. }));
-        assert!(matches!(bad(&[0.0, f32::NAN, 0.0, 0.0]), ColumnarError::NotANumber(1)));
-        let frames = EmbeddingRow { frames: Some(&[0.0; 9]), n_frames: 2, ..row(&[0.0; 4]) };
-        assert!(matches!(
-            write_embeddings(Vec::new(), 4, [frames]),
-            Err(ColumnarError::Length { found: 9, .. })
-        ));
-        assert!(write_embeddings(Vec::new(), 0, []).is_err());
-    }
-
-    #[test]
-    fn no_rows_are_a_file_too() {
-        let (path, out) = file();
-        assert_eq!(write_embeddings(out, 3, []).unwrap(), 0);
-        let got = read_embeddings(path.reopen().unwrap(), true).unwrap();
-        assert_eq!((got.sample_ids.len(), got.vectors.nrows(), got.frames), (0, 0, Some(vec![])));
-    }
-
-    fn table(n: usize) -> Vec<(&'static str, Column)> {
-        vec![
-            ("sample_id", Column::I64((0..n as i64).collect())),
-            ("rank", Column::I32((0..n as i32).rev().collect())),
-            ("suspicion", Column::F32((0..n).map(|i| i as f32 / 3.0).collect())),
-            ("flagged", Column::Bool((0..n).map(|i| i % 3 == 0).collect())),
-            ("suggested", Column::Utf8((0..n).map(|i| format!("类{}", i % 7)).collect())),
-            ("p", Column::Matrix(Array2::from_shape_fn((n, 4), |(i, k)| (i * 4 + k) as f32 * 0.1))),
-        ]
-    }
-
-    #[test]
-    fn tables_read_back_equal_and_by_column() {
-        for n in [0, 1, ROW_GROUP + 1] {
-            let want = table(n);
-            let (path, out) = file();
-            write_table(out, &want, &[("scan".into(), "7".into())]).unwrap();
-            let got = read_table(path.reopen().unwrap(), None).unwrap();
-            let got: Vec<(&str, Column)> = got.iter().map(|(k, c)| (k.as_str(), c.clone())).collect();
-            assert_eq!(got, want, "{n} rows");
-            let some = read_table(path.reopen().unwrap(), Some(&["p", "rank"])).unwrap();
-            assert_eq!(some, [("rank".to_owned(), want[1].1.clone()), ("p".to_owned(), want[5].1.clone())]);
-            let none = read_table(path.reopen().unwrap(), Some(&["colour"]));
-            assert!(matches!(none, Err(ColumnarError::Column(c)) if c == "colour"));
-        }
-        let ragged = [("a", Column::I32(vec![1])), ("b", Column::I32(vec![]))];
-        assert!(matches!(write_table(Vec::new(), &ragged, &[]), Err(ColumnarError::Ragged(1, 0))));
-    }
-
-    #[test]
-    fn files_are_a_function_of_their_content_and_others_are_refused() {
-        let bytes = || {
-            let mut out = Vec::new();
-            write_table(&mut out, &table(100), &[]).unwrap();
-            out
-        };
-        assert_eq!(bytes(), bytes());
-        let (path, out) = file();
-        write_table(out, &table(2), &[]).unwrap();
-        assert!(matches!(read_embeddings(path.reopen().unwrap(), false), Err(ColumnarError::Column(_))));
-        std::fs::write(path.path(), b"PAR1 not really PAR1").unwrap();
-        assert!(matches!(read_ids(path.reopen().unwrap()), Err(ColumnarError::Parquet(_))));
-    }
 }
