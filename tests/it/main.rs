@@ -1,3 +1,15 @@
 //! The integration tests: one binary, a database per test, the real router.
 
+mod api_errors;
+mod api_guards;
+mod api_idempotency;
+mod api_imports;
+mod api_jobs;
+mod api_media;
+mod api_openapi;
+mod api_paging;
+mod api_reviews;
+mod api_samples;
 mod postgres;
+mod rooms;
+mod support;

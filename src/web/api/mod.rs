@@ -32,6 +32,7 @@ use super::{health, idempotency, media};
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::store::jobs::Job;
+use crate::store::suspects::SuspectStatus;
 
 /// Longest body of a request that uploads nothing, in bytes.
 pub(crate) const MAX_BODY: usize = 2 << 20;
@@ -50,7 +51,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
             **Sample ids** in addresses are external ids, percent-encoded as one path segment (`/` as `%2F`), \
             or `%23` and the internal id."
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, SuspectStatus)),
     tags(
         (name = "datasets", description = "Samples under one taxonomy"),
         (name = "imports", description = "Bringing samples in"),

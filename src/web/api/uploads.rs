@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 
+use axum::body::Body;
 use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
+use futures::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -48,7 +51,7 @@ pub(super) async fn read_form(
     values: &[&str],
     files: &[&str],
 ) -> Result<Form, Problem> {
-    let mut multipart = Multipart::from_request(request, &())
+    let mut multipart = Multipart::from_request(request.map(paced), &())
         .await
         .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_form", e.body_text()))?;
     let scratch = services.scratch()?;
@@ -74,6 +77,23 @@ pub(super) async fn read_form(
         }
     }
     Ok(form)
+}
+
+/// The same body, which after each chunk lets its reader work on that chunk first. The form reader
+/// takes whatever is ready before it hands anything on, so a client that sends faster than the disk
+/// writes would fill the memory.
+fn paced(body: Body) -> Body {
+    let mut chunks = body.into_data_stream();
+    let mut pause = false;
+    Body::from_stream(futures::stream::poll_fn(move |context| {
+        if std::mem::take(&mut pause) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = chunks.poll_next_unpin(context);
+        pause = next.is_ready();
+        next
+    }))
 }
 
 /// Streams one field to a file; returns the sha256 of what came.

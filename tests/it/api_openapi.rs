@@ -1,0 +1,173 @@
+//! The OpenAPI document: whole, consistent, and true to the routes.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::Value;
+
+use crate::support::TestApp;
+
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+/// What clients rely on.
+const PROMISED: &[&str] = &[
+    "get /api/v1/datasets",
+    "get /api/v1/datasets/{dataset}",
+    "delete /api/v1/datasets/{dataset}",
+    "get /api/v1/datasets/{dataset}/taxonomy",
+    "get /api/v1/datasets/{dataset}/classes",
+    "get /api/v1/datasets/{dataset}/rounds",
+    "post /api/v1/datasets/{dataset}/imports",
+    "get /api/v1/datasets/{dataset}/snapshots",
+    "post /api/v1/datasets/{dataset}/snapshots",
+    "get /api/v1/datasets/{dataset}/snapshots/{snapshot}",
+    "get /api/v1/datasets/{dataset}/scans",
+    "post /api/v1/datasets/{dataset}/scans",
+    "get /api/v1/datasets/{dataset}/scans/{scan}",
+    "post /api/v1/datasets/{dataset}/encodes",
+    "get /api/v1/datasets/{dataset}/embeddings",
+    "get /api/v1/datasets/{dataset}/trainings",
+    "post /api/v1/datasets/{dataset}/trainings",
+    "get /api/v1/datasets/{dataset}/trainings/{training}",
+    "get /api/v1/datasets/{dataset}/trainings/{training}/model.onnx",
+    "get /api/v1/datasets/{dataset}/exports",
+    "post /api/v1/datasets/{dataset}/exports",
+    "get /api/v1/datasets/{dataset}/exports/{export}",
+    "get /api/v1/datasets/{dataset}/exports/{export}/download",
+    "get /api/v1/datasets/{dataset}/samples",
+    "get /api/v1/datasets/{dataset}/samples/{sample}",
+    "get /api/v1/datasets/{dataset}/samples/{sample}/history",
+    "post /api/v1/datasets/{dataset}/samples/{sample}/reviews",
+    "get /api/v1/datasets/{dataset}/suspects",
+    "get /api/v1/jobs",
+    "get /api/v1/jobs/{job}",
+    "post /api/v1/jobs/{job}/cancel",
+    "get /api/v1/jobs/{job}/log",
+    "get /api/v1/jobs/{job}/events",
+    "get /api/v1/jobs/{job}/import-errors",
+    "get /api/v1/jobs/{job}/import-errors.jsonl",
+    "get /media/{dataset}/{sample}",
+    "get /poster/{dataset}/{sample}",
+    "get /strip/{dataset}/{sample}",
+    "get /healthz",
+    "get /readyz",
+];
+
+fn operations(doc: &Value) -> Vec<(String, String, Value)> {
+    let mut out = Vec::new();
+    for (path, item) in doc["paths"].as_object().unwrap() {
+        for method in METHODS {
+            if let Some(op) = item.get(method) {
+                out.push((method.to_owned(), path.clone(), op.clone()));
+            }
+        }
+    }
+    out
+}
+
+fn references(value: &Value, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, v) in map {
+                match (key.as_str(), v) {
+                    ("$ref", Value::String(r)) => drop(into.insert(r.clone())),
+                    _ => references(v, into),
+                }
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|v| references(v, into)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_whole_and_consistent() {
+    let app = TestApp::new().await;
+    let doc = app.get_json("/api/openapi.json").await;
+    assert!(doc["openapi"].as_str().unwrap().starts_with("3.1."), "{}", doc["openapi"]);
+    assert!(doc["info"]["version"].is_string());
+    let mut refs = BTreeSet::new();
+    references(&doc, &mut refs);
+    assert!(refs.contains("#/components/schemas/Problem"));
+    for r in refs {
+        let pointer = r.strip_prefix('#').expect("references stay in the document");
+        assert!(doc.pointer(pointer).is_some(), "{r} leads nowhere");
+    }
+    let tags: BTreeSet<&str> =
+        doc["tags"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    let mut ids = BTreeSet::new();
+    for (method, path, op) in operations(&doc) {
+        let at = format!("{method} {path}");
+        assert!(ids.insert(op["operationId"].as_str().unwrap().to_owned()), "{at}: operationId twice");
+        assert!(op["summary"].is_string(), "{at}");
+        assert!(tags.contains(op["tags"][0].as_str().unwrap()), "{at}");
+        let parameters = op["parameters"].as_array().cloned().unwrap_or_default();
+        let named: BTreeSet<String> = path.split(['{', '}']).skip(1).step_by(2).map(str::to_owned).collect();
+        let declared: BTreeSet<String> = parameters
+            .iter()
+            .filter(|p| p["in"] == "path")
+            .map(|p| p["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(named, declared, "{at}");
+        let mut seen = BTreeSet::new();
+        for p in &parameters {
+            assert!(seen.insert((p["in"].to_string(), p["name"].to_string())), "{at}: {} twice", p["name"]);
+            assert!(p["schema"].is_object(), "{at}: {}", p["name"]);
+            assert!(p["in"] != "path" || p["required"] == true, "{at}: {}", p["name"]);
+        }
+        let responses = op["responses"].as_object().unwrap();
+        assert!(responses.keys().any(|s| s.starts_with('2')), "{at}");
+        for (status, response) in responses {
+            assert!(response["description"].as_str().is_some_and(|d| !d.is_empty()), "{at} {status}");
+            if status.starts_with('4') && status != "416" || status == "default" {
+                assert!(response["content"]["application/problem+json"].is_object(), "{at} {status}");
+            }
+        }
+        let key = parameters.iter().any(|p| p["name"] == "Idempotency-Key");
+        assert_eq!(key, method == "post", "{at}");
+    }
+}
+
+#[tokio::test]
+async fn every_promised_route_is_listed_and_there() {
+    let app = TestApp::new().await;
+    let doc = app.get_json("/api/openapi.json").await;
+    let listed: BTreeSet<String> = operations(&doc).iter().map(|(m, p, _)| format!("{m} {p}")).collect();
+    let promised: BTreeSet<String> = PROMISED.iter().map(|s| (*s).to_owned()).collect();
+    assert_eq!(listed, promised);
+    for (method, path, _) in operations(&doc) {
+        let filled: String = path
+            .split('/')
+            .map(|p| if p.starts_with('{') { "00000000-0000-0000-0000-000000000000" } else { p })
+            .collect::<Vec<_>>()
+            .join("/");
+        let request = Request::builder()
+            .method(method.to_uppercase().as_str())
+            .uri(&filled)
+            .body(Body::empty())
+            .unwrap();
+        let answer = app.send(request).await;
+        assert!(!matches!(answer.status.as_u16(), 405 | 500), "{method} {filled}: {}", answer.status);
+        if answer.status == 404 {
+            answer.problem(404, "not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_page_needs_nothing_from_elsewhere() {
+    let app = TestApp::new().await;
+    for (path, kind) in [
+        ("/api/docs", "text/html"),
+        ("/api/docs/docs.js", "text/javascript"),
+        ("/api/docs/docs.css", "text/css"),
+    ] {
+        let answer = app.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.header("content-type").starts_with(kind), "{path}");
+        let text = String::from_utf8(answer.bytes).unwrap();
+        assert!(!text.contains("http://") && !text.contains("https://"), "{path}");
+        assert!(!text.contains("<style") && !text.contains("style=") && !text.contains("onclick"), "{path}");
+    }
+}
