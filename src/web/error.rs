@@ -281,9 +281,12 @@ pub(crate) async fn as_page(request: Request, next: Next) -> Response {
 
 fn render(problem: &Problem, response: &Response, page: Reader) -> Response {
     let body = problem.body();
-    let mut out =
-        ErrorPage { page, status: body.status, title: body.title.clone(), detail: body.detail.clone() }
-            .respond();
+    let mut out = if body.status == StatusCode::NOT_FOUND.as_u16() {
+        ErrorPage::not_found(page)
+    } else {
+        let (title, detail) = (body.title.clone(), body.detail.clone());
+        ErrorPage { page, status: body.status, title, detail }.respond()
+    };
     for name in [header::CACHE_CONTROL, header::RETRY_AFTER, header::ALLOW] {
         if let Some(value) = response.headers().get(&name) {
             out.headers_mut().insert(name, value.clone());

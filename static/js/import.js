@@ -1,5 +1,5 @@
 // The upload form: sends files with progress, follows the job, shows the rows it refused.
-import { get, upload } from "./api.js";
+import { post, upload } from "./api.js";
 import { t } from "./messages.js";
 import { jobLine } from "./progress.js";
 
@@ -16,6 +16,12 @@ for (const [input, group, value] of [["taxonomy", "taxonomy_from", "file"], ["me
     form.querySelector(`[name=${group}][value=${value}]`).checked = true;
   });
 }
+
+// files of one's own, or files that the server can read
+form.addEventListener("change", (event) => {
+  if (event.target.name !== "source") return;
+  for (const part of form.querySelectorAll("[data-from]")) part.hidden = part.dataset.from !== event.target.value;
+});
 
 function say(text, bad = false) {
   box.hidden = false;
@@ -34,17 +40,29 @@ function collect() {
   else if (from === "wechat2022") data.append("taxonomy_builtin", from);
   if (form.partial.checked) data.append("partial", "true");
   const media = chosen("media_from");
-  if (media === "dir") data.append("media_dir", form.media_dir.value);
   data.append("annotations", need(file("annotations"), t("js.need_annotations"), "#annotations"));
   if (media === "zip" && file("media")) data.append("media", file("media"));
   if (media === "features" && file("features")) data.append("features", file("features"));
   return data;
 }
 
+// The same as paths on the server.
+function paths() {
+  const text = (name) => form.querySelector(`[name=${name}]`).value.trim() || undefined;
+  const from = chosen("taxonomy_from");
+  const body = { annotations_path: text("annotations_path"), media_dir: text("media_dir"), partial: form.partial.checked };
+  if (!body.annotations_path) throw new Error(t("js.need_annotations"));
+  if (from === "wechat2022") body.taxonomy_builtin = from;
+  if (from === "file") {
+    body.taxonomy_path = text("taxonomy_path");
+    if (!body.taxonomy_path) throw new Error(t("js.need_taxonomy"));
+  }
+  return body;
+}
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   errors.hidden = true;
-  const name = form.name;
   const input = form.querySelector("#name");
   if (!input.checkValidity()) {
     say(t("js.bad_name"), true);
@@ -54,12 +72,18 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
   try {
+    const url = `/api/v1/datasets/${encodeURIComponent(input.value)}/imports`;
+    if (chosen("source") === "server") {
+      const job = await post(url, paths());
+      box.hidden = false;
+      box.replaceChildren(jobLine(job, (end, line) => finished(end, line, input.value)));
+      return;
+    }
     const data = collect();
-    say("");
+    box.hidden = false;
     const bar = Object.assign(document.createElement("progress"), { max: 1, value: 0 });
     bar.setAttribute("aria-label", t("js.uploading"));
     box.replaceChildren(Object.assign(document.createElement("p"), { textContent: t("js.uploading") }), bar);
-    const url = `/api/v1/datasets/${encodeURIComponent(input.value)}/imports`;
     const job = await upload(url, data, (share) => (bar.value = share));
     box.replaceChildren(jobLine(job, (end, line) => finished(end, line, input.value)));
   } catch (error) {
@@ -73,20 +97,11 @@ async function finished(job, line, name) {
   if (job.state === "succeeded") {
     line.append(Object.assign(document.createElement("a"), { className: "button main", textContent: t("js.see_dataset"), href: `/datasets/${encodeURIComponent(name)}` }));
   }
-  const page = await get(`/api/v1/jobs/${job.id}/import-errors?limit=100`).catch(() => ({ items: [] }));
-  const rows = page.items ?? page;
+  // the job's page has the refused rows already, worded in the reader's language
+  const html = await fetch(`/jobs/${job.id}`).then((r) => r.text());
+  const rows = new DOMParser().parseFromString(html, "text/html").querySelectorAll("#refused tbody tr");
   if (!rows.length) return;
   errors.hidden = false;
   errors.querySelector(".download").href = `/api/v1/jobs/${job.id}/import-errors.jsonl`;
-  errors.querySelector("tbody").replaceChildren(
-    ...rows.map((e) => {
-      const row = document.createElement("tr");
-      const cell = (text, kind = "") => row.append(Object.assign(document.createElement("td"), { textContent: text, className: kind }));
-      cell(e.file, "code");
-      cell(e.line || "–", "num");
-      cell(e.field ?? "–", "code");
-      cell(e.message);
-      return row;
-    }),
-  );
+  errors.querySelector("tbody").replaceChildren(...rows);
 }

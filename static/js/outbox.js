@@ -10,15 +10,12 @@ const write = (list) => localStorage.setItem(KEY, JSON.stringify(list));
 let wait = 0;
 let timer = null;
 let running = null;
-const listeners = new Set();
 
 // { client_id, url, body, title, href }
 export function add(entry) {
   write([...read(), entry]);
   return flush();
 }
-
-export const onSent = (f) => listeners.add(f);
 
 // Sends what waits, oldest first; one tab at a time.
 export function flush() {
@@ -42,10 +39,9 @@ async function send() {
     const entry = read().find((e) => !e.refused);
     if (!entry) return;
     try {
-      const answer = await post(entry.url, entry.body, { keepalive: true });
+      await post(entry.url, entry.body, { keepalive: true });
       write(read().filter((e) => e.client_id !== entry.client_id));
       wait = 0;
-      for (const f of listeners) f(entry, answer);
     } catch (error) {
       const again = !(error instanceof Problem) || error.status === 0 || error.status >= 500 || [401, 408, 409, 425, 429].includes(error.status);
       if (!again) {

@@ -4,7 +4,7 @@ import { uuid } from "./api.js";
 import { onKey } from "./keys.js";
 import { localTimes } from "./main.js";
 import { t } from "./messages.js";
-import { add, onSent } from "./outbox.js";
+import { add } from "./outbox.js";
 import { classes, picker } from "./picker.js";
 import { player } from "./player.js";
 
@@ -13,6 +13,9 @@ const LAST = "tamis.last";
 
 let review, clip, choice;
 let shownAt = performance.now();
+// from a decision until the next sample is there: a second key press must not decide this one again
+let decided = false;
+let turn = 0;
 const ahead = new Map();
 
 // ---- pages ahead -------------------------------------------------------------------------------
@@ -55,6 +58,7 @@ async function prefetch(depth = AHEAD, root = document) {
 }
 
 async function show(url, push = true) {
+  const mine = ++turn;
   let page;
   try {
     page = await fetchPage(url);
@@ -62,6 +66,7 @@ async function show(url, push = true) {
     location.assign(url);
     return;
   }
+  if (mine !== turn) return;
   ahead.delete(url);
   const { doc, warm } = page;
   if (!doc.getElementById("review")) {
@@ -105,6 +110,8 @@ function showLast() {
 }
 
 function decide(decision, cls, name) {
+  if (decided) return;
+  decided = true;
   const here = location.pathname + location.search;
   const body = {
     client_id: uuid(),
@@ -142,6 +149,7 @@ function press(selector) {
 function begin() {
   review = document.getElementById("review");
   shownAt = performance.now();
+  decided = false;
   clip = player(review);
   choice = picker(review, review.dataset.api, (id, name) => decide("relabel", id, name));
   review.addEventListener("click", (event) => {
@@ -191,6 +199,5 @@ onKey((key, event) => {
   }
 });
 
-onSent(() => prefetch());
 begin();
-requestIdleCallback?.(() => classes(review.dataset.api).catch(() => {}));
+(window.requestIdleCallback ?? setTimeout)(() => classes(review.dataset.api).catch(() => {}));

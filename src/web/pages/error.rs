@@ -19,6 +19,11 @@ pub(crate) struct ErrorPage {
 }
 
 impl ErrorPage {
+    /// For addresses that lead nowhere.
+    pub(crate) fn not_found(page: Reader) -> Response {
+        Failure { status: StatusCode::NOT_FOUND, key: "not_found", detail: None }.page(page)
+    }
+
     pub(crate) fn respond(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         match self.render() {
@@ -26,11 +31,6 @@ impl ErrorPage {
             Err(_) => (status, format!("{}\n{}", self.title, self.detail)).into_response(),
         }
     }
-}
-
-/// For addresses that lead nowhere.
-pub(crate) async fn not_found(page: Reader) -> Response {
-    Failure { status: StatusCode::NOT_FOUND, key: "not_found", detail: None }.page(page)
 }
 
 #[derive(Debug, thiserror::Error)]

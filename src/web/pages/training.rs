@@ -167,7 +167,8 @@ pub(super) fn snippet() -> String {
         "model = ort.InferenceSession(\"model.onnx\")",
         "for i in model.get_inputs(): print(i.name, i.shape, i.type)",
         "",
-        "x = np.zeros((1, model.get_inputs()[0].shape[-1]), np.float32)  # one row of joined embeddings",
+        "# one row a sample: its embeddings, joined in the order of the metadata's `input`",
+        "x = np.zeros((1, model.get_inputs()[0].shape[-1]), np.float32)",
         "p = model.run(None, {model.get_inputs()[0].name: x})[0]",
         "print(p.argmax(axis=1))",
     ]
