@@ -1,12 +1,12 @@
 //! Where tests find ONNX Runtime, and tiny models with known answers. Tests fail with the command
 //! to run rather than pass without having tested anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use super::{Manifest, Runtime};
+use super::{Manifest, Registry, Runtime};
 use crate::native::{Native, NativeSettings};
 
 const HINT: &str = "run scripts/setup (or set TAMIS_ONNXRUNTIME to the shared library)";
@@ -15,6 +15,14 @@ pub(crate) fn require_runtime() -> Runtime {
     let native = Native::resolve(&NativeSettings::default());
     let dylib = native.onnxruntime.unwrap_or_else(|| panic!("ONNX Runtime was not found: {HINT}"));
     Runtime::load(&dylib, 1, &[]).unwrap_or_else(|e| panic!("{e}: {HINT}"))
+}
+
+/// The manifest `name` of the repository's `models/`, and where its files may be.
+pub(crate) fn require_manifest(name: &str) -> (Manifest, Vec<PathBuf>) {
+    let dirs = [Path::new(env!("CARGO_MANIFEST_DIR")).join("models")];
+    let registry = Registry::open(&dirs);
+    let manifest = registry.get(name).unwrap_or_else(|| panic!("models/{name}.toml is missing or broken"));
+    (manifest.clone(), dirs.to_vec())
 }
 
 pub(crate) fn digest(bytes: &[u8]) -> String {

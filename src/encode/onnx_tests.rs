@@ -1,4 +1,4 @@
-//! Encoders in ONNX Runtime on tiny models whose answers are known.
+//! Encoders in ONNX Runtime on tiny models whose answers are known, and on the default encoder.
 
 use std::{path::Path, thread};
 
@@ -7,7 +7,9 @@ use ndarray::array;
 use super::*;
 use crate::encode::{
     OrtTextEncoder, Provider, TextEncoder,
-    fixtures::{digest, install, mean_clip_model, mean_colour_model, require_runtime, token_model},
+    fixtures::{
+        digest, install, mean_clip_model, mean_colour_model, require_manifest, require_runtime, token_model,
+    },
 };
 
 const COLOUR: &str = r#"
@@ -182,4 +184,28 @@ fn texts_are_cut_padded_pooled_and_put_back_in_order() {
         let last = if i % 2 == 0 { 1.0 } else { 3.0 };
         assert_eq!(row[0], (5.0 * fives + last) / (fives + 1.0), "{}", many[i]);
     }
+}
+
+/// The default encoder of the repository tells pictures apart and gives the same numbers however
+/// the frames are batched.
+#[test]
+fn the_default_image_encoder_runs() {
+    let (manifest, dirs) = require_manifest("efficientnet-lite0-int8");
+    let encoder = OrtImageEncoder::new(&require_runtime(), &manifest, &dirs, 1).unwrap();
+    let side = encoder.spec().size;
+    let noise = |seed: u32| {
+        let next = |s: u32| s.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let bytes = std::iter::successors(Some(seed), |s| Some(next(*s))).map(|s| (s >> 24) as u8);
+        RgbFrame::new(side, side, bytes.take(3 * (side * side) as usize).collect())
+    };
+    let frames = [plain(200, 30, 30, side), noise(1), plain(205, 28, 31, side)];
+    let rows = encoder.encode(&frames).unwrap();
+    assert_eq!(rows.dim(), (3, manifest.dimension));
+    let cosine = |a: usize, b: usize| {
+        let (x, y) = (rows.row(a), rows.row(b));
+        x.dot(&y) / (x.dot(&x) * y.dot(&y)).sqrt()
+    };
+    assert!(cosine(0, 2) > 0.95 && cosine(0, 1) < cosine(0, 2) - 0.1, "{} {}", cosine(0, 2), cosine(0, 1));
+    let alone = encoder.encode(&frames[1..2]).unwrap();
+    assert!((&alone.row(0) - &rows.row(1)).iter().all(|d| d.abs() < 1e-3));
 }
