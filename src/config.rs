@@ -135,8 +135,11 @@ impl Config {
         if let Ok(file) = std::env::var("TAMIS_CONFIG") {
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment =
-            figment.merge(Env::prefixed("TAMIS_").filter(|k| !OUTSIDE.contains(&k.as_str().to_ascii_lowercase().as_str())).split("__"));
+        figment = figment.merge(
+            Env::prefixed("TAMIS_")
+                .filter(|k| !OUTSIDE.contains(&k.as_str().to_ascii_lowercase().as_str()))
+                .split("__"),
+        );
         figment = figment.merge(Env::raw().only(&["DATABASE_URL"]));
         Self::from_figment(figment, overrides)
     }

@@ -7,19 +7,29 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::{Manifest, Registry, Runtime};
-use crate::native::{Native, NativeSettings};
 
 const HINT: &str = "run scripts/setup (or set TAMIS_ONNXRUNTIME to the shared library)";
 
+/// The repository, seen from the core package's manifest.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The runtime named by `TAMIS_ONNXRUNTIME`, else the one that `scripts/setup` installed.
 pub(crate) fn require_runtime() -> Runtime {
-    let native = Native::resolve(&NativeSettings::default());
-    let dylib = native.onnxruntime.unwrap_or_else(|| panic!("ONNX Runtime was not found: {HINT}"));
+    let installed = || {
+        let capi = root().join(".tamis/onnxruntime/onnxruntime/capi");
+        let files = std::fs::read_dir(capi).ok()?.flatten().map(|e| e.path());
+        files.filter(|p| p.to_string_lossy().contains("libonnxruntime.")).min()
+    };
+    let dylib = std::env::var_os("TAMIS_ONNXRUNTIME").map(PathBuf::from).or_else(installed);
+    let dylib = dylib.unwrap_or_else(|| panic!("ONNX Runtime was not found: {HINT}"));
     Runtime::load(&dylib, 1, &[]).unwrap_or_else(|e| panic!("{e}: {HINT}"))
 }
 
 /// The manifest `name` of the repository's `models/`, and where its files may be.
 pub(crate) fn require_manifest(name: &str) -> (Manifest, Vec<PathBuf>) {
-    let dirs = [Path::new(env!("CARGO_MANIFEST_DIR")).join("models")];
+    let dirs = [root().join("models"), root().join(".tamis/models")];
     let registry = Registry::open(&dirs);
     let manifest = registry.get(name).unwrap_or_else(|| panic!("models/{name}.toml is missing or broken"));
     (manifest.clone(), dirs.to_vec())

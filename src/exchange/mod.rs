@@ -21,7 +21,7 @@ pub use error::{CODES, RowError};
 /// Says so on standard error when it is absent.
 #[cfg(test)]
 fn shared_data() -> Option<std::path::PathBuf> {
-    let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let path = std::env::var_os("TAMIS_SHARED_DATA").map_or_else(beside, Into::into);
     if !path.is_dir() {
         eprintln!("SKIPPED: no shared data sets at {} (set TAMIS_SHARED_DATA)", path.display());

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Room -> rooms it may name. The design's rules; a room missing here fails the test.
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let all = [
-        "arrays", "blobs", "cli", "config", "demo", "detect", "domain", "encode", "exchange", "jobs", "media",
-        "messages", "native", "store", "train", "web",
+        "arrays", "blobs", "cli", "config", "demo", "detect", "domain", "encode", "exchange", "jobs",
+        "media", "messages", "native", "store", "train", "web",
     ];
     let table: &[(&str, &[&str])] = &[
         ("domain", &[]),
@@ -25,7 +25,10 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("demo", &[]),
         (
             "jobs",
-            &["arrays", "blobs", "config", "detect", "domain", "encode", "exchange", "media", "native", "store", "train"],
+            &[
+                "arrays", "blobs", "config", "detect", "domain", "encode", "exchange", "media", "native",
+                "store", "train",
+            ],
         ),
         ("web", &["blobs", "config", "domain", "jobs", "messages", "native", "store"]),
         ("cli", &all),
@@ -50,7 +53,8 @@ fn named(text: &str) -> BTreeSet<String> {
     for line in text.lines() {
         let code = line.split("//").next().unwrap_or_default();
         for (at, _) in code.match_indices("crate::") {
-            let room: String = code[at + 7..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let room: String =
+                code[at + 7..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             if !room.is_empty() {
                 rooms.insert(room);
             }
