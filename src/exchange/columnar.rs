@@ -239,7 +239,7 @@ pub fn read_embeddings<R: ChunkReader + 'static>(
 /// The frames of one sample from their bytes.
 fn matrix(bytes: &[u8], n: usize, dim: usize) -> Result<Array2<f32>, ColumnarError> {
     let damaged = || ColumnarError::Column("frames".into());
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return Err(damaged());
     }
     let values = bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32()).collect();

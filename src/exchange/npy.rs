@@ -188,7 +188,7 @@ pub fn write_header(out: &mut impl Write, dtype: Dtype, shape: &[usize]) -> io::
     out.write_all(MAGIC)?;
     out.write_all(&[1, 0])?;
     out.write_all(&length.to_le_bytes())?;
-    write!(out, "{dict:width$}\n", width = usize::from(length) - 1)
+    writeln!(out, "{dict:width$}", width = usize::from(length) - 1)
 }
 
 /// The elements' bytes, exactly as many as the header claims. Never allocates far beyond what came.
