@@ -49,7 +49,7 @@ pub(super) async fn finish(house: &House, id: Uuid, quiet: bool) -> anyhow::Resu
             return match job.state {
                 JobState::Succeeded => Ok(job),
                 JobState::Cancelled => {
-                    bail!("{} was cancelled", lang.text(&format!("job.kind.{}", job.kind.as_str())))
+                    bail!("{} was cancelled", lang.text(&format!("job_kind.{}", job.kind.as_str())))
                 }
                 _ => bail!("{}", job.error.as_deref().unwrap_or("the job failed")),
             };

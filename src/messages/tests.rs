@@ -80,7 +80,7 @@ fn every_key_in_use_exists() {
         literals(text, &["progress.stage(\"", "p.stage(\""])
             .into_iter()
             .for_each(|stage| check(&path, &format!("stage.{stage}"), false));
-        for prefix in ["\"reason.", "\"dataset."] {
+        for prefix in ["\"reason.", "\"dataset.", "\"cli."] {
             text.match_indices(prefix)
                 .filter_map(|(at, _)| text[at + 1..].split_once('"'))
                 .filter(|(k, _)| !k.contains('{') && !k.ends_with(".rs") && !k.ends_with(".html"))

@@ -135,11 +135,6 @@ impl Reader {
         self.lang.fill(key, &[(name, &value.to_string())])
     }
 
-    /// A counted noun.
-    pub(crate) fn n(&self, key: &str, n: &i64) -> String {
-        self.lang.count(key, *n)
-    }
-
     pub(crate) fn number(&self, n: &i64) -> String {
         self.lang.number(*n)
     }

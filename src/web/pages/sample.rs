@@ -42,7 +42,6 @@ pub(super) struct SampleView {
     pub(super) external_id: String,
     /// The sample's part of addresses.
     pub(super) key: String,
-    pub(super) href: String,
     pub(super) title: String,
     pub(super) asr: String,
     pub(super) ocr: Vec<OcrView>,
@@ -56,7 +55,6 @@ pub(super) struct SampleView {
     /// Why there is nothing to play.
     pub(super) no_video: Option<String>,
     pub(super) frames: Vec<FrameView>,
-    pub(super) given: Option<ClassName>,
     pub(super) current: Option<ClassName>,
     pub(super) corrected: bool,
     pub(super) status: &'static str,
@@ -148,7 +146,6 @@ impl SampleView {
         Self {
             external_id: s.external_id.clone(),
             key: address::sample_key(&s.external_id, s.id),
-            href: address::sample(dataset, &s.external_id, s.id),
             title: s.text.title.clone(),
             asr: s.text.asr.clone(),
             ocr,
@@ -172,7 +169,6 @@ impl SampleView {
                     }
                 })
                 .collect(),
-            given: class(&s.given_class),
             current: class(&s.current_class),
             corrected: s.given_class.is_some() && s.current_class != s.given_class,
             status,
