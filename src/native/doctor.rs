@@ -93,7 +93,13 @@ async fn onnxruntime(native: &Native) -> Check {
         ort::init_from(&path).map(|_| ort::info().to_owned()).map_err(|e| e.to_string())
     });
     match loaded.await {
-        Ok(Ok(info)) => check.works(version_in(&info), how(native.onnxruntime_found)),
+        Ok(Ok(info)) => {
+            // Release builds do not all say their version; their file names do.
+            let real = check.path.as_ref().and_then(|p| p.canonicalize().ok());
+            let name = real.as_ref().and_then(|p| p.file_name()).map(|n| n.to_string_lossy().into_owned());
+            check
+                .works(name.and_then(|n| version_in(&n)).or(version_in(&info)), how(native.onnxruntime_found))
+        }
         Ok(Err(reason)) => check.fails(reason),
         Err(panic) => check.fails(format!("the library cannot be used: {panic}")),
     }
@@ -296,6 +302,7 @@ mod tests {
     fn versions_are_read_from_what_programs_print() {
         let ort = "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=26250ae, build type=Release";
         assert_eq!(version_in(ort).as_deref(), Some("1.32.0"));
+        assert_eq!(version_in("libonnxruntime.so.1.32.0").as_deref(), Some("1.32.0"));
         assert_eq!(
             version_in("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)").as_deref(),
             Some("15.18")

@@ -102,9 +102,9 @@ impl Native {
             choose(settings.ffmpeg, on_path("ffmpeg"), || installed("ffmpeg/ffmpeg").filter(|f| f.is_file()));
 
         let mut model_dirs: Vec<PathBuf> = dir.iter().map(|dir| dir.join("models")).collect();
-        model_dirs.extend(projects.iter().map(|p| p.join("models")));
+        // of one project only: two checkouts would bring every encoder twice
+        model_dirs.extend(projects.iter().map(|p| p.join("models")).find(|m| m.is_dir()));
         model_dirs.retain(|m| m.is_dir());
-        model_dirs.dedup();
         let demo_stamps = [Some(PathBuf::from("/usr/share/tuxpaint/stamps"))]
             .into_iter()
             .chain([dir.as_ref().map(|dir| dir.join("demo/stamps/usr/share/tuxpaint/stamps"))])
