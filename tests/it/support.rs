@@ -13,11 +13,13 @@ use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 use tamis::config::Config;
-use tamis::domain::{Detector, Finding, Neighbour, Node, Reason, Taxonomy};
+use tamis::domain::{Detector, Finding, JobState, Neighbour, Node, Reason, Taxonomy};
 use tamis::jobs::Services;
+use tamis::jobs::import::{ImportArgs, StagedFile, TaxonomySource};
 use tamis::native::postgres::EmbeddedPostgres;
 use tamis::native::{Native, NativeSettings};
 use tamis::store::imports::{StagedRow, Staging};
+use tamis::store::jobs::Job;
 use tamis::store::scans::Scan;
 use tamis::store::snapshots::Snapshot;
 use tokio::sync::OnceCell;
@@ -98,6 +100,7 @@ pub(crate) struct TestApp {
     server: String,
     database: String,
     pub(crate) state: tempfile::TempDir,
+    worker: Option<(tokio::sync::watch::Sender<bool>, tokio::task::JoinHandle<()>)>,
 }
 
 /// What came back.
@@ -158,9 +161,67 @@ impl TestApp {
         let mut config = Config::defaults(state.path()).unwrap();
         change(&mut config);
         let url = with_database(&server, &database);
-        let services = Services::open(config, Native::default(), &url).await.unwrap();
+        let native = Native::resolve(&NativeSettings::default());
+        let services = Services::open(config, native, &url).await.unwrap();
         let router = tamis::web::router(services.clone());
-        Self { services, router, server, database, state }
+        Self { services, router, server, database, state, worker: None }
+    }
+
+    /// With a worker in this process, so that jobs run.
+    pub(crate) async fn working() -> Self {
+        let mut app = Self::new().await;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let services = app.services.clone();
+        let task = tokio::spawn(async move { tamis::jobs::queue::work(&services, stopped).await.unwrap() });
+        app.worker = Some((stop, task));
+        app
+    }
+
+    /// The database's URL, for processes of their own.
+    pub(crate) fn url(&self) -> String {
+        with_database(&self.server, &self.database)
+    }
+
+    /// Waits until the job has ended.
+    pub(crate) async fn ended(&self, id: Uuid) -> Job {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(240);
+        loop {
+            let job = self.services.store.job(id).await.unwrap();
+            if job.state.is_ended() {
+                return job;
+            }
+            assert!(std::time::Instant::now() < deadline, "job never ends: {job:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the job has succeeded; its result.
+    pub(crate) async fn done(&self, id: Uuid) -> Value {
+        let job = self.ended(id).await;
+        assert_eq!(job.state, JobState::Succeeded, "{:?}", job.error);
+        job.result.unwrap()
+    }
+
+    /// Puts bytes where a job can read them, under a file name.
+    pub(crate) async fn stage(&self, file_name: &str, bytes: &[u8]) -> StagedFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let (blob, _) = self.services.blobs.put_content(file.path()).await.unwrap();
+        StagedFile { blob, file_name: file_name.to_owned() }
+    }
+
+    /// Arguments of an import into `name`: classes a/a1, a/a2, b/b1, no media, not partial.
+    pub(crate) async fn import_args(&self, name: &str, file_name: &str, annotations: &[u8]) -> ImportArgs {
+        let taxonomy = br#"{"a": ["a1", "a2"], "b": ["b1"]}"#;
+        ImportArgs {
+            dataset: name.to_owned(),
+            taxonomy: TaxonomySource::File(self.stage("taxonomy.json", taxonomy).await),
+            annotations: self.stage(file_name, annotations).await,
+            columns: BTreeMap::new(),
+            media: None,
+            partial: false,
+            author: "test".to_owned(),
+        }
     }
 
     /// Sends a request; a missing Host header is filled in.
@@ -317,6 +378,10 @@ impl TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
+        if let Some((stop, task)) = self.worker.take() {
+            stop.send_replace(true);
+            task.abort();
+        }
         let (server, database) = (self.server.clone(), self.database.clone());
         // a runtime of its own: the test's may be about to end
         let dropped = std::thread::spawn(move || {

@@ -1,0 +1,144 @@
+//! Imports: good rows go in once, bad rows are named, nothing is half done.
+
+use serde_json::json;
+use tamis::domain::{JobState, MediaState};
+use tamis::jobs::import::MediaSource;
+use tamis::store::imports::ImportError;
+use tamis::store::jobs::Job;
+
+use crate::support::TestApp;
+
+/// Runs an import of these annotations; the ended job and its refused rows.
+async fn run(app: &TestApp, name: &str, file: &str, bytes: &[u8], partial: bool) -> (Job, Vec<ImportError>) {
+    let mut args = app.import_args(name, file, bytes).await;
+    args.partial = partial;
+    let id = app.services.enqueue_import(&args).await.unwrap();
+    let job = app.ended(id).await;
+    let errors = app.services.store.import_errors(id, -1, 1000).await.unwrap().items;
+    (job, errors)
+}
+
+#[tokio::test]
+async fn the_same_file_twice_changes_nothing_and_a_changed_row_keeps_the_old_label() {
+    let app = TestApp::working().await;
+    let first = br#"{"id": "1", "title": "one", "label": "a1"}
+{"id": "2", "title": "two", "ocr": [{"time": 1.5, "text": "x"}], "label": null}
+{"id": 3, "title": "tab\there \\N", "category_id": "b1"}"#;
+    let (job, _) = run(&app, "d", "rows.jsonl", first, false).await;
+    let result = job.result.unwrap();
+    assert_eq!((&result["added"], &result["labels_added"]), (&json!(3), &json!(2)), "{result}");
+    let (job, _) = run(&app, "d", "rows.jsonl", first, false).await;
+    let result = job.result.unwrap();
+    assert_eq!((&result["added"], &result["changed"], &result["unchanged"]), (&json!(0), &json!(0), &json!(3)));
+    assert_eq!(result["labels_added"], 0);
+
+    let changed = br#"[{"id": "1", "title": "one", "label": "b1"}]"#;
+    let (job, _) = run(&app, "d", "rows.json", changed, false).await;
+    assert_eq!(job.result.unwrap()["labels_added"], 1);
+    let store = &app.services.store;
+    let dataset = store.dataset("d").await.unwrap().id;
+    let sample = store.sample(dataset, "1").await.unwrap();
+    assert_eq!(sample.given_class.as_deref(), Some("b1"));
+    let history = store.history(dataset, sample.id).await.unwrap();
+    assert_eq!(history.iter().map(|h| h.classes[0].as_str()).collect::<Vec<_>>(), ["a1", "b1"]);
+    assert_eq!(store.sample(dataset, "3").await.unwrap().text.title, "tab\there \\N", "COPY keeps every character");
+    assert_eq!(store.sample(dataset, "2").await.unwrap().split.as_str(), "unlabelled");
+}
+
+#[tokio::test]
+async fn bad_rows_are_named_and_nothing_goes_in_unless_partial() {
+    let app = TestApp::working().await;
+    let long = format!(r#"{{"id": "9", "title": "{}"}}"#, "x".repeat(10 << 20));
+    let deep = format!(r#"{{"id": "9", "ocr": {}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
+    let good = r#"{"id": "good", "label": "a1"}"#;
+    // what, file, the bad line (line 2 of the file), expected field, expected code
+    let cases: Vec<(&str, Vec<u8>, Option<&str>, &str)> = vec![
+        ("unknown label", br#"{"id": "9", "label": "zebra"}"#.to_vec(), Some("label"), "unknown_label"),
+        ("inner node", br#"{"id": "9", "label": "a"}"#.to_vec(), Some("label"), "unknown_label"),
+        ("duplicate id", br#"{"id": "good", "label": "a2"}"#.to_vec(), Some("id"), "duplicate_id"),
+        ("not UTF-8", b"{\"id\": \"9\", \"title\": \"\xff\xfe\"}".to_vec(), None, "not_utf8"),
+        ("truncated", br#"{"id": "9", "title": "abc"#.to_vec(), None, "truncated_json"),
+        ("10 MB title", long.into_bytes(), None, "row_too_large"),
+        ("NUL", br#"{"id": "9", "title": "a\u0000b"}"#.to_vec(), Some("title"), "nul_byte"),
+        ("deep nesting", deep.into_bytes(), None, "too_deep"),
+    ];
+    for (i, (what, bad, field, code)) in cases.iter().enumerate() {
+        let name = format!("d{i}");
+        let file = [good.as_bytes(), b"\n", bad].concat();
+        let (job, errors) = run(&app, &name, "rows.jsonl", &file, false).await;
+        assert_eq!(job.state, JobState::Failed, "{what}");
+        assert_eq!(errors.len(), 1, "{what}: {errors:?}");
+        let e = &errors[0];
+        assert_eq!((e.file.as_str(), e.line, e.code.as_str()), ("rows.jsonl", 2, *code), "{what}: {e:?}");
+        if field.is_some() {
+            assert_eq!(e.field.as_deref(), *field, "{what}");
+        }
+        assert!(app.services.store.dataset(&name).await.is_err(), "{what}: nothing may be there");
+
+        let (job, errors) = run(&app, &name, "rows.jsonl", &file, true).await;
+        assert_eq!(job.state, JobState::Succeeded, "{what}: {:?}", job.error);
+        assert_eq!(errors.len(), 1, "{what}");
+        let dataset = app.services.store.dataset(&name).await.unwrap().id;
+        assert_eq!(app.services.store.dataset_counts(dataset).await.unwrap().samples, 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn another_taxonomy_is_refused_for_a_dataset_that_has_one() {
+    let app = TestApp::working().await;
+    run(&app, "d", "rows.jsonl", br#"{"id": "1", "label": "a1"}"#, false).await;
+    let mut args = app.import_args("d", "rows.jsonl", br#"{"id": "2", "label": "x1"}"#).await;
+    args.taxonomy =
+        tamis::jobs::import::TaxonomySource::File(app.stage("t.json", br#"{"x": ["x1", "x2"]}"#).await);
+    let id = app.services.enqueue_import(&args).await.unwrap();
+    let job = app.ended(id).await;
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.error.unwrap().contains("another taxonomy"));
+}
+
+#[tokio::test]
+async fn media_paths_cannot_leave_the_folder_and_bad_media_stop_nothing() {
+    let app = TestApp::working().await;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("media");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(dir.path().join("secret.mp4"), b"secret").unwrap();
+    std::os::unix::fs::symlink(dir.path().join("secret.mp4"), root.join("link.mp4")).unwrap();
+    crate::main_job::draw_clip(&root.join("good.mp4"), "testsrc=s=160x120:r=10", 1.0);
+    std::fs::write(root.join("empty.mp4"), b"").unwrap();
+    std::fs::write(root.join("text.mp4"), b"this is not a video").unwrap();
+
+    let row = |id: &str, video: &str| format!("{}\n", json!({"id": id, "video": video, "label": "a1"}));
+    let refused = [row("1", "../secret.mp4"), row("2", "link.mp4"), row("3", "gone.mp4"), row("4", "/etc/passwd")];
+    let mut args = app.import_args("d", "rows.jsonl", refused.concat().as_bytes()).await;
+    args.media = Some(MediaSource::Dir(root.to_str().unwrap().to_owned()));
+    let id = app.services.enqueue_import(&args).await.unwrap();
+    assert_eq!(app.ended(id).await.state, JobState::Failed);
+    let errors = app.services.store.import_errors(id, -1, 10).await.unwrap().items;
+    let codes: Vec<&str> = errors.iter().map(|e| e.code.as_str()).collect();
+    assert_eq!(codes, ["media_path_traversal", "media_outside_root", "media_missing", "media_path_absolute"]);
+    assert!(errors.iter().all(|e| e.field.as_deref() == Some("video")));
+
+    let rows = [row("good", "good.mp4"), row("empty", "empty.mp4"), row("text", "text.mp4")].concat();
+    args.annotations = app.stage("rows.jsonl", rows.as_bytes()).await;
+    let id = app.services.enqueue_import(&args).await.unwrap();
+    let result = app.done(id).await;
+    assert_eq!((&result["media_ready"], &result["media_bad"]), (&json!(1), &json!(2)), "{result}");
+    let store = &app.services.store;
+    let dataset = store.dataset("d").await.unwrap().id;
+    for (id, state, error) in [
+        ("good", MediaState::Ready, None),
+        ("empty", MediaState::Bad, Some("empty_file")),
+        ("text", MediaState::Bad, Some("not_video")),
+    ] {
+        let s = store.sample(dataset, id).await.unwrap();
+        assert_eq!((s.media_state, s.media_error.as_deref()), (state, error), "{id}");
+    }
+    let good = store.sample(dataset, "good").await.unwrap();
+    assert!((900..=1100).contains(&good.duration_ms.unwrap()), "{:?}", good.duration_ms);
+    // what is served is what was imported
+    let answer = app.get(&format!("/media/d/{}", good.id)).await;
+    assert_eq!(answer.bytes, std::fs::read(root.join("good.mp4")).unwrap());
+    assert_eq!(answer.header("content-type"), "video/mp4");
+    assert_eq!(app.get(&format!("/strip/d/{}", good.id)).await.header("content-type"), "image/jpeg");
+}
