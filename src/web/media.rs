@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::blob::{self, Download};
-use super::error::Problem;
+use super::error::{Problem, ProblemBody};
 use super::extract::{Path, Query};
 use crate::jobs::Services;
 use crate::store::samples::Sample;
@@ -46,7 +46,8 @@ async fn sample(services: &Services, dataset: &str, id: i64) -> Result<Sample, P
     responses((status = 200, description = "The whole clip", content_type = "video/mp4", body = Vec<u8>),
               (status = 206, description = "The part asked for", content_type = "video/mp4", body = Vec<u8>),
               (status = 304, description = "The client has it already"),
-              (status = 416, description = "The range lies outside the clip")))]
+              (status = 416, description = "The range lies outside the clip", body = ProblemBody,
+                  content_type = "application/problem+json")))]
 async fn original(
     State(services): State<Services>,
     method: Method,
@@ -71,7 +72,10 @@ async fn original(
 #[utoipa::path(get, path = "/poster/{dataset}/{sample}", tag = "media",
     params(("dataset" = String, Path, description = "Id or name"), ("sample" = i64, Path, description = "Internal id"), Version),
     responses((status = 200, description = "One frame", content_type = "image/jpeg", body = Vec<u8>),
-              (status = 304, description = "The client has it already")))]
+              (status = 206, description = "The part asked for", content_type = "image/jpeg", body = Vec<u8>),
+              (status = 304, description = "The client has it already"),
+              (status = 416, description = "The range lies outside the picture", body = ProblemBody,
+                  content_type = "application/problem+json")))]
 async fn poster(
     State(services): State<Services>,
     method: Method,
@@ -88,7 +92,10 @@ async fn poster(
 #[utoipa::path(get, path = "/strip/{dataset}/{sample}", tag = "media",
     params(("dataset" = String, Path, description = "Id or name"), ("sample" = i64, Path, description = "Internal id"), Version),
     responses((status = 200, description = "The strip", content_type = "image/jpeg", body = Vec<u8>),
-              (status = 304, description = "The client has it already")))]
+              (status = 206, description = "The part asked for", content_type = "image/jpeg", body = Vec<u8>),
+              (status = 304, description = "The client has it already"),
+              (status = 416, description = "The range lies outside the picture", body = ProblemBody,
+                  content_type = "application/problem+json")))]
 async fn strip(
     State(services): State<Services>,
     method: Method,

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, a database per test, the real router.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod api_errors;
 mod api_guards;
 mod api_idempotency;

@@ -12,7 +12,7 @@ use crate::jobs::export::ExportArgs;
 use crate::store::exports::Export;
 use crate::store::jobs::Job;
 use crate::web::blob::{self, Download};
-use crate::web::error::Problem;
+use crate::web::error::{Problem, ProblemBody};
 use crate::web::extract::{Json, Path};
 use crate::web::paging::{PageParams, Paged, Paging};
 
@@ -79,7 +79,13 @@ async fn one(
 /// Streamed; the ETag is the sha256 of its bytes.
 #[utoipa::path(get, path = "/datasets/{dataset}/exports/{export}/download", tag = "exports",
     params(("dataset" = String, Path, description = "Id or name"), ("export" = Uuid, Path)),
-    responses((status = 200, description = "JSONL, CSV or Parquet", content_type = "application/octet-stream", body = Vec<u8>)))]
+    responses((status = 200, description = "The whole file", content(
+                  (String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"))),
+              (status = 206, description = "The part asked for", content(
+                  (String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.apache.parquet"))),
+              (status = 304, description = "The client has it already"),
+              (status = 416, description = "The range lies outside the file", body = ProblemBody,
+                  content_type = "application/problem+json")))]
 async fn download(
     State(services): State<Services>,
     method: Method,

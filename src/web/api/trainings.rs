@@ -12,7 +12,7 @@ use crate::jobs::{JobError, Services};
 use crate::store::jobs::Job;
 use crate::store::trainings::Training;
 use crate::web::blob::{self, Download};
-use crate::web::error::Problem;
+use crate::web::error::{Problem, ProblemBody};
 use crate::web::extract::{JsonOrDefault, Path};
 use crate::web::paging::{PageParams, Paged, Paging};
 
@@ -73,7 +73,11 @@ async fn one(
 /// The model
 #[utoipa::path(get, path = "/datasets/{dataset}/trainings/{training}/model.onnx", tag = "rounds",
     params(("dataset" = String, Path, description = "Id or name"), ("training" = Uuid, Path)),
-    responses((status = 200, description = "An ONNX file", content_type = "application/octet-stream", body = Vec<u8>)))]
+    responses((status = 200, description = "An ONNX file", content_type = "application/octet-stream", body = Vec<u8>),
+              (status = 206, description = "The part asked for", content_type = "application/octet-stream", body = Vec<u8>),
+              (status = 304, description = "The client has it already"),
+              (status = 416, description = "The range lies outside the file", body = ProblemBody,
+                  content_type = "application/problem+json")))]
 async fn model(
     State(services): State<Services>,
     method: Method,
