@@ -122,8 +122,9 @@ pub struct Overrides {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    // not `from`: the cause says the same words, and would be printed a second time
     #[error("configuration: {0}")]
-    Read(#[from] Box<figment::Error>),
+    Read(Box<figment::Error>),
     #[error("configuration: {key} {rule}")]
     Invalid { key: &'static str, rule: String },
 }
@@ -153,7 +154,7 @@ impl Config {
     }
 
     fn from_figment(figment: Figment, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let mut config: Self = figment.extract().map_err(Box::new)?;
+        let mut config: Self = figment.extract().map_err(|e| ConfigError::Read(Box::new(e)))?;
         if let Some(state) = &overrides.state {
             config.state.clone_from(state);
         }

@@ -60,8 +60,16 @@ impl Arguments {
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let json = arguments.json;
     // before anything is started: a wrong path is the most common mistake
-    for (what, path) in [("annotations", &arguments.annotations)] {
-        anyhow::ensure!(path.is_file(), "{what}: {} is not a file", path.display());
+    let builtin = arguments.taxonomy.to_str().is_some_and(|t| t.starts_with("builtin:"));
+    let files = [
+        ("taxonomy", (!builtin).then_some(&arguments.taxonomy)),
+        ("annotations", Some(&arguments.annotations)),
+        ("features", arguments.features.as_ref()),
+    ];
+    for (what, path) in files {
+        if let Some(path) = path {
+            anyhow::ensure!(path.is_file(), "{what}: {} is not a file", path.display());
+        }
     }
     if let Some(dir) = &arguments.media {
         anyhow::ensure!(dir.is_dir(), "media: {} is not a folder", dir.display());

@@ -162,7 +162,8 @@ fn row(s: ExportSource, label: Option<&snapshot_file::Row>, taxonomy: &Taxonomy)
         given_label: label.map_or(s.given_class, |l| l.given_class.clone()),
         label: label.map(|l| l.class.clone()),
         label_source: label.and_then(|l| LabelSource::parse(&l.source)),
-        decided_by: label.map(|l| l.author.clone()),
+        // who imported a label did not decide it
+        decided_by: label.filter(|l| l.source != LabelSource::Import.as_str()).map(|l| l.author.clone()),
         decided_at: label.map(|l| l.decided_at),
         status,
         suspicion: s.suspicion,
