@@ -15,16 +15,28 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The runtime named by `TAMIS_ONNXRUNTIME`, else the one that `scripts/setup` installed.
+/// `TAMIS_ONNXRUNTIME`, else what `scripts/setup` installed, else the system's.
 pub(crate) fn require_runtime() -> Runtime {
-    let installed = || {
-        let capi = root().join(".tamis/onnxruntime/onnxruntime/capi");
-        let files = std::fs::read_dir(capi).ok()?.flatten().map(|e| e.path());
-        files.filter(|p| p.to_string_lossy().contains("libonnxruntime.")).min()
-    };
-    let dylib = std::env::var_os("TAMIS_ONNXRUNTIME").map(PathBuf::from).or_else(installed);
-    let dylib = dylib.unwrap_or_else(|| panic!("ONNX Runtime was not found: {HINT}"));
+    let dylib = std::env::var_os("TAMIS_ONNXRUNTIME")
+        .map(PathBuf::from)
+        .or_else(installed_runtime)
+        .unwrap_or_else(|| panic!("ONNX Runtime was not found: {HINT}"));
     Runtime::load(&dylib, 1, &[]).unwrap_or_else(|e| panic!("{e}: {HINT}"))
+}
+
+fn installed_runtime() -> Option<PathBuf> {
+    let native = std::env::var_os("TAMIS_NATIVE_DIR")
+        .map_or_else(|| root().join(".tamis"), PathBuf::from);
+    let system = ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/opt/homebrew/lib"].map(PathBuf::from);
+    let dirs = std::iter::once(native.join("onnxruntime/onnxruntime/capi")).chain(system);
+    let is_runtime = |p: &PathBuf| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        name.starts_with("libonnxruntime.so")
+            || name.starts_with("libonnxruntime.") && name.ends_with("dylib")
+    };
+    dirs.filter_map(|dir| std::fs::read_dir(dir).ok())
+        .flat_map(|entries| entries.flatten().map(|e| e.path()))
+        .find(is_runtime)
 }
 
 /// The manifest `name` of the repository's `models/`, and where its files may be.

@@ -12,6 +12,7 @@ mod registry;
 mod runtime;
 mod state;
 mod strip;
+mod subspace;
 mod text;
 mod tfidf;
 mod tokens;

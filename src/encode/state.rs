@@ -1,60 +1,73 @@
-//! The fitted state of the built-in text encoder as bytes: a short header and the sorted buckets
-//! with their document counts, as LEB128 numbers. The same corpus gives the same bytes.
+//! The fitted state of the built-in text encoder as bytes: a header, the vocabulary as LEB128
+//! numbers and the projection in half precision. The same corpus gives the same bytes.
+
+use half::f16;
 
 use super::{EncodeError, Result};
 
-const MAGIC: &[u8; 8] = b"TAMISTF1";
+const MAGIC: &[u8; 8] = b"TAMISTF2";
 
-/// What a corpus teaches: in how many of its texts each bucket occurs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a corpus teaches.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
     pub(crate) dimension: u32,
+    /// Texts counted.
     pub(crate) texts: u64,
-    /// Documents per bucket, indexed by bucket.
-    pub(crate) counts: Vec<u32>,
+    /// Buckets in ascending order, each with the number of texts that have it.
+    pub(crate) vocabulary: Vec<(u32, u32)>,
+    /// Columns of the projection, at most `dimension`.
+    pub(crate) rank: u32,
+    /// `vocabulary.len() x rank`, row by row.
+    pub(crate) projection: Vec<f16>,
 }
 
 impl State {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        let used = self.counts.iter().filter(|n| **n > 0).count();
-        for number in [u64::from(self.dimension), self.counts.len() as u64, self.texts, used as u64] {
+        let (dimension, rank) = (u64::from(self.dimension), u64::from(self.rank));
+        for number in [dimension, self.texts, self.vocabulary.len() as u64, rank] {
             write_number(number, &mut out);
         }
         let mut next = 0;
-        for (bucket, count) in self.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
-            write_number((bucket - next) as u64, &mut out);
+        for (bucket, count) in &self.vocabulary {
+            write_number(u64::from(bucket - next), &mut out);
             write_number(u64::from(*count), &mut out);
             next = bucket + 1;
         }
+        out.extend(self.projection.iter().flat_map(|v| v.to_le_bytes()));
         out
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8], buckets: usize) -> Result<Self> {
+    /// # Errors
+    /// [`EncodeError::State`] for anything that [`Self::to_bytes`] did not make with buckets below
+    /// `buckets`.
+    pub(crate) fn from_bytes(bytes: &[u8], buckets: u32) -> Result<Self> {
         let broken = |what: &str| EncodeError::State(what.to_owned());
-        let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| broken("not one of ours"))?;
+        let mut rest =
+            bytes.strip_prefix(MAGIC).ok_or_else(|| broken("made by another version of the encoder"))?;
         let mut number = || read_number(&mut rest).ok_or_else(|| broken("ends early"));
         let dimension = u32::try_from(number()?).map_err(|_| broken("dimension"))?;
-        if number()? != buckets as u64 || !(1..=65_536).contains(&dimension) {
-            return Err(broken("made for another version of the encoder"));
+        let (texts, words, rank) = (number()?, number()?, number()?);
+        if !(1..=65_536).contains(&dimension) || rank > u64::from(dimension) || words > u64::from(buckets) {
+            return Err(broken("sizes that cannot be"));
         }
-        let (texts, used) = (number()?, number()?);
-        let mut counts = vec![0; buckets];
-        let mut next = 0usize;
-        for _ in 0..used {
-            let bucket = usize::try_from(number()?).ok().and_then(|skip| next.checked_add(skip));
-            let count = u32::try_from(number()?).map_err(|_| broken("a count is too large"))?;
+        let mut vocabulary = Vec::new();
+        let mut next = 0u32;
+        for _ in 0..words {
+            let bucket = u32::try_from(number()?).ok().and_then(|skip| next.checked_add(skip));
             let bucket = bucket.filter(|b| *b < buckets).ok_or_else(|| broken("a bucket is too large"))?;
-            if u64::from(count) > texts {
-                return Err(broken("a count exceeds the number of texts"));
-            }
-            counts[bucket] = count;
+            let count = u32::try_from(number()?).map_err(|_| broken("a count is too large"))?;
+            vocabulary.push((bucket, count));
             next = bucket + 1;
         }
-        if !rest.is_empty() {
-            return Err(broken("bytes are left over"));
+        if rest.len() as u64 != 2 * words * rank {
+            return Err(broken("the projection has another size"));
         }
-        Ok(Self { dimension, texts, counts })
+        let projection: Vec<f16> = rest.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+        if projection.iter().any(|v| !v.is_finite()) {
+            return Err(broken("the projection holds no numbers"));
+        }
+        Ok(Self { dimension, texts, vocabulary, rank: rank as u32, projection })
     }
 }
 
@@ -87,12 +100,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn states_survive_their_bytes(pairs in proptest::collection::vec((0usize..1000, 1u32..=70_000), 0..50)) {
-            let mut counts = vec![0; 1000];
-            for (bucket, count) in pairs {
-                counts[bucket] = count;
-            }
-            let state = State { dimension: 64, texts: 70_000, counts };
+        fn states_survive_their_bytes(words in proptest::collection::btree_map(0u32..1000, any::<u32>(), 0..50), rank in 0u32..4) {
+            let vocabulary: Vec<(u32, u32)> = words.into_iter().collect();
+            let n = vocabulary.len() * rank as usize;
+            let projection = (0..n).map(|i| f16::from_f32(i as f32 / 7.0)).collect();
+            let state = State { dimension: 64, texts: 70_000, vocabulary, rank, projection };
             let bytes = state.to_bytes();
             prop_assert_eq!(State::from_bytes(&bytes, 1000).unwrap(), state);
             prop_assert!(State::from_bytes(&bytes[..bytes.len() - 1], 1000).is_err());
@@ -107,8 +119,10 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_buckets_is_refused() {
-        let bytes = State { dimension: 8, texts: 1, counts: vec![1; 4] }.to_bytes();
-        assert!(State::from_bytes(&bytes, 8).is_err());
+    fn buckets_out_of_range_and_other_versions_are_refused() {
+        let state = State { dimension: 8, texts: 1, vocabulary: vec![(9, 1)], rank: 0, projection: vec![] };
+        assert!(State::from_bytes(&state.to_bytes(), 10).is_ok());
+        assert!(State::from_bytes(&state.to_bytes(), 9).is_err());
+        assert!(State::from_bytes(b"TAMISTF1", 10).is_err());
     }
 }

@@ -1,43 +1,55 @@
 //! The text encoder that is always there: hashed words and character n-grams, weighted by TF-IDF
 //! fitted on the dataset's own texts, and projected to a fixed dimension. Works on Chinese and
-//! English, needs no file, about 25,000 short titles a CPU-second.
+//! English and needs no file.
 //!
 //! Weight of a feature: `(1 + ln tf) * (1 + ln((1 + N) / (1 + df)))` (Salton and Buckley 1988, with
 //! smoothed document frequencies). Words and n-grams are each scaled to unit length and count the
-//! same. Projection: every feature adds +-1 to 8 fixed pseudo-random places (sparse
-//! Johnson-Lindenstrauss transform, Kane and Nelson 2014), which keeps inner products up to an
-//! error of about `1 / sqrt(dimension)`.
+//! same. Projection: latent semantic analysis (Deerwester et al. 1990) of a sample of the texts. A
+//! random projection needs no fit but was far worse for the linear head: on 4,000 Chinese headlines
+//! in 18 classes at 512 dimensions 0.23 against 0.58 correct, with 0.63 for the full vectors.
 
 use std::collections::BTreeMap;
 
+use half::f16;
 use ndarray::Array2;
 use sha2::{Digest, Sha256};
 
 use super::{
     Result, TextEncoder,
     state::State,
-    tokens::{features, mix},
+    subspace::{SparseRow, leading_basis},
+    tokens::{Features, features, mix},
     vectors::normalize_rows,
 };
 
-/// Hash buckets with their own document count: 2^20.
-const BUCKETS: usize = 1 << 20;
-/// Places that one feature adds to.
-const PLACES: usize = 8;
+/// Hash buckets: 2^20.
+const BUCKETS: u32 = 1 << 20;
+/// The most frequent buckets of the sample that take part.
+const VOCABULARY: usize = 1 << 14;
+/// Texts whose vectors shape the projection.
+const SAMPLE: usize = 4096;
+const NO_COLUMN: u32 = u32::MAX;
 
-/// A fitted encoder. Cheap to use from many threads; 8 MB.
+/// A fitted encoder; use it from as many threads as wanted. At most
+/// `4 MB + 16,384 * 4 * dimension` bytes.
 #[derive(Clone, Debug)]
 pub struct HashedTfIdf {
     version: String,
     state: State,
-    /// Per bucket; 0 for none.
-    idf: Vec<f32>,
+    weights: Weights,
+    /// `(vocabulary, rank)`, from the state's half precision.
+    projection: Array2<f32>,
 }
 
-/// Gathers document counts, one text at a time.
+/// Gathers document counts and a sample of the texts, one text at a time. At most about 15 MB.
 #[derive(Debug)]
 pub struct TfIdfFitter {
-    state: State,
+    dimension: u32,
+    texts: u64,
+    /// Texts per bucket.
+    counts: Vec<u32>,
+    /// The distinct texts with the smallest hashes: a fair sample that does not depend on order.
+    sample: BTreeMap<u64, Features>,
 }
 
 impl TfIdfFitter {
@@ -47,24 +59,102 @@ impl TfIdfFitter {
     /// When `dimension` is out of range.
     pub fn new(dimension: usize) -> Self {
         assert!((1..=65_536).contains(&dimension), "1 to 65,536 dimensions");
-        let dimension = dimension as u32;
-        Self { state: State { dimension, texts: 0, counts: vec![0; BUCKETS] } }
+        let counts = vec![0; BUCKETS as usize];
+        Self { dimension: dimension as u32, texts: 0, counts, sample: BTreeMap::new() }
     }
 
     /// Counts one text; empty ones count as texts without features.
     pub fn add(&mut self, text: &str) {
         let found = features(text);
-        let mut buckets: Vec<usize> = found.words.iter().chain(&found.grams).map(|h| bucket(*h)).collect();
-        buckets.sort_unstable();
-        buckets.dedup();
-        for b in buckets {
-            self.state.counts[b] = self.state.counts[b].saturating_add(1);
+        for b in distinct_buckets(&found) {
+            let count = &mut self.counts[b as usize];
+            *count = count.saturating_add(1);
         }
-        self.state.texts += 1;
+        self.texts += 1;
+        let hashes = found.words.iter().chain(&found.grams);
+        let key = hashes.fold(0, |key, h| mix(u64::rotate_left(key, 1) ^ h));
+        if key != 0 {
+            self.sample.insert(key, found);
+            if self.sample.len() > SAMPLE {
+                self.sample.pop_last();
+            }
+        }
     }
 
+    /// Chooses the vocabulary and computes the projection: some seconds for a full sample.
     pub fn finish(self) -> HashedTfIdf {
-        HashedTfIdf::from_state(self.state)
+        let mut seen: BTreeMap<u32, u32> = BTreeMap::new();
+        for found in self.sample.values() {
+            for b in distinct_buckets(found) {
+                *seen.entry(b).or_default() += 1;
+            }
+        }
+        let mut ranked: Vec<(u32, u32)> = seen.into_iter().collect();
+        ranked.sort_by_key(|(bucket, count)| (std::cmp::Reverse(*count), *bucket));
+        ranked.truncate(VOCABULARY);
+        let mut vocabulary: Vec<(u32, u32)> =
+            ranked.into_iter().map(|(bucket, _)| (bucket, self.counts[bucket as usize])).collect();
+        vocabulary.sort_unstable();
+
+        let weights = Weights::new(self.texts, &vocabulary);
+        let rows: Vec<SparseRow> = self.sample.values().map(|f| weights.row(f)).collect();
+        let basis = leading_basis(&rows, vocabulary.len(), self.dimension as usize);
+        HashedTfIdf::from_state(State {
+            dimension: self.dimension,
+            texts: self.texts,
+            vocabulary,
+            rank: basis.ncols() as u32,
+            projection: basis.iter().map(|v| f16::from_f32(*v)).collect(),
+        })
+    }
+}
+
+fn distinct_buckets(found: &Features) -> Vec<u32> {
+    let mut buckets: Vec<u32> = found.words.iter().chain(&found.grams).map(|h| bucket(*h)).collect();
+    buckets.sort_unstable();
+    buckets.dedup();
+    buckets
+}
+
+fn bucket(hash: u64) -> u32 {
+    (hash >> 44) as u32
+}
+
+/// From the features of a text to its sparse vector over the vocabulary.
+#[derive(Clone, Debug)]
+struct Weights {
+    /// Bucket to column.
+    columns: Vec<u32>,
+    /// Per column.
+    idf: Vec<f32>,
+}
+
+impl Weights {
+    fn new(texts: u64, vocabulary: &[(u32, u32)]) -> Self {
+        let mut columns = vec![NO_COLUMN; BUCKETS as usize];
+        for (column, (bucket, _)) in vocabulary.iter().enumerate() {
+            columns[*bucket as usize] = column as u32;
+        }
+        let idf = |df: u32| (1.0 + ((1.0 + texts as f64) / (1.0 + f64::from(df))).ln()) as f32;
+        Self { columns, idf: vocabulary.iter().map(|(_, df)| idf(*df)).collect() }
+    }
+
+    fn row(&self, found: &Features) -> SparseRow {
+        let mut row: BTreeMap<u32, f32> = BTreeMap::new();
+        for group in [&found.words, &found.grams] {
+            let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+            for column in group.iter().map(|h| self.columns[bucket(*h) as usize]) {
+                if column != NO_COLUMN {
+                    *counts.entry(column).or_default() += 1;
+                }
+            }
+            let weight = |(c, tf): (&u32, &u32)| (1.0 + (*tf as f32).ln()) * self.idf[*c as usize];
+            let norm = counts.iter().map(|e| weight(e).powi(2)).sum::<f32>().sqrt();
+            for entry in &counts {
+                *row.entry(*entry.0).or_default() += weight(entry) / norm;
+            }
+        }
+        row.into_iter().collect()
     }
 }
 
@@ -76,7 +166,8 @@ impl HashedTfIdf {
         fitter.finish()
     }
 
-    /// The state to keep with the vectors; the version is its digest.
+    /// The state to keep with the vectors (at most `16,384 * 2 * dimension` bytes and a little);
+    /// the version is its digest.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.state.to_bytes()
     }
@@ -88,40 +179,18 @@ impl HashedTfIdf {
     }
 
     fn from_state(state: State) -> Self {
-        let texts = state.texts as f64;
-        let idf = |df: &u32| (1.0 + ((1.0 + texts) / (1.0 + f64::from(*df))).ln()) as f32;
         let digest = hex::encode(Sha256::digest(state.to_bytes()));
-        Self {
-            version: format!("tfidf@{}", &digest[..8]),
-            idf: state.counts.iter().map(idf).collect(),
-            state,
-        }
-    }
-
-    /// Adds one group of features (words or n-grams), scaled to unit length, to `row`.
-    fn add_group(&self, hashes: &[u64], row: &mut [f32]) {
-        let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-        for h in hashes {
-            *counts.entry(*h).or_default() += 1;
-        }
-        let weight = |(h, tf): (&u64, &u32)| (1.0 + (*tf as f32).ln()) * self.idf[bucket(*h)];
-        let norm = counts.iter().map(|e| weight(e).powi(2)).sum::<f32>().sqrt();
-        for entry in &counts {
-            let value = weight(entry) / norm;
-            let mut stream = *entry.0;
-            for _ in 0..PLACES {
-                stream = mix(stream.wrapping_add(0x9e37_79b9_7f4a_7c15));
-                let place = ((stream >> 32) * row.len() as u64) >> 32;
-                row[place as usize] += if stream & 1 == 0 { value } else { -value };
-            }
-        }
+        let rank = state.rank as usize;
+        let projection = Array2::from_shape_fn((state.vocabulary.len(), rank), |(i, j)| {
+            state.projection[i * rank + j].to_f32()
+        });
+        let weights = Weights::new(state.texts, &state.vocabulary);
+        Self { version: format!("tfidf@{}", &digest[..8]), state, weights, projection }
     }
 }
 
-fn bucket(hash: u64) -> usize {
-    (hash >> 44) as usize
-}
-
+/// A text without any feature of the corpus also gives the zero vector. Dimensions beyond the
+/// number of distinct texts of the corpus are zero.
 impl TextEncoder for HashedTfIdf {
     fn version(&self) -> &str {
         &self.version
@@ -132,14 +201,13 @@ impl TextEncoder for HashedTfIdf {
     }
 
     fn encode(&self, texts: &[&str]) -> Result<Array2<f32>> {
-        let dimension = self.dimension();
-        let mut values = vec![0f32; texts.len() * dimension];
-        for (text, row) in texts.iter().zip(values.chunks_exact_mut(dimension)) {
-            let found = features(text);
-            self.add_group(&found.words, row);
-            self.add_group(&found.grams, row);
+        let mut rows = Array2::zeros((texts.len(), self.dimension()));
+        for (text, mut row) in texts.iter().zip(rows.rows_mut()) {
+            let mut used = row.slice_mut(ndarray::s![..self.projection.ncols()]);
+            for (column, value) in self.weights.row(&features(text)) {
+                used.scaled_add(value, &self.projection.row(column as usize));
+            }
         }
-        let mut rows = Array2::from_shape_fn((texts.len(), dimension), |(i, j)| values[i * dimension + j]);
         normalize_rows(&mut rows);
         Ok(rows)
     }

@@ -74,9 +74,23 @@ fn rare_words_weigh_more_than_common_ones() {
 }
 
 #[test]
-fn the_projection_keeps_inner_products() {
-    // Without projection two texts without a common feature have cosine 0.
-    let encoder = HashedTfIdf::fit(TITLES, 4096);
-    let rows = encoder.encode(&[TITLES[2], TITLES[9]]).unwrap();
-    assert!(cosine(0, 1, &rows).abs() < 0.1, "{}", cosine(0, 1, &rows));
+fn texts_without_a_feature_in_common_are_at_right_angles() {
+    let rows = HashedTfIdf::fit(TITLES, 64).encode(&[TITLES[2], TITLES[9], "\u{16a0}\u{16b1}"]).unwrap();
+    assert!(cosine(0, 1, &rows).abs() < 0.05, "{}", cosine(0, 1, &rows));
+    assert_eq!(cosine(2, 2, &rows), 0.0, "nothing of it is known to the corpus");
+}
+
+#[test]
+fn a_large_corpus_is_sampled_and_gives_the_same_bytes_in_any_order() {
+    let corpus: Vec<String> = (0..5000).map(|i| format!("clip {} of set {}", i % 97, i)).collect();
+    let a = HashedTfIdf::fit(&corpus, 16);
+    assert_eq!(a.to_bytes(), HashedTfIdf::fit(corpus.iter().rev(), 16).to_bytes());
+    assert!(a.to_bytes().len() < 40 * VOCABULARY);
+}
+
+#[test]
+fn an_empty_corpus_gives_zero_vectors() {
+    let encoder = HashedTfIdf::fit::<&str>([], 8);
+    assert_eq!(encoder.encode(&["a"]).unwrap(), Array2::<f32>::zeros((1, 8)));
+    assert_eq!(HashedTfIdf::from_bytes(&encoder.to_bytes()).unwrap().version(), encoder.version());
 }

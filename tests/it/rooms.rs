@@ -15,7 +15,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("config", &[]),
         ("blobs", &[]),
         ("media", &["domain"]),
-        ("encode", &["domain", "media"]),
+        ("encode", &["arrays", "domain", "media"]),
         ("detect", &["domain", "arrays"]),
         ("train", &["domain", "arrays"]),
         ("exchange", &["domain"]),
