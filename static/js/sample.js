@@ -38,6 +38,7 @@ function fetchPage(url) {
           warm.preload = "auto";
           warm.load();
         }
+        for (const img of doc.querySelectorAll("#review img")) new Image().src = img.getAttribute("src");
         return { doc, warm };
       });
     page.catch(() => ahead.delete(url));
@@ -59,14 +60,21 @@ async function prefetch(depth = AHEAD, root = document) {
 
 async function show(url, push = true) {
   const mine = ++turn;
-  let page;
-  try {
-    page = await fetchPage(url);
-  } catch {
-    location.assign(url);
-    return;
+  let page = null;
+  while (!page) {
+    try {
+      page = await fetchPage(url);
+    } catch (error) {
+      // an answer that is no page is the browser's to show; no answer at all means: wait here
+      if (!(error instanceof TypeError)) return location.assign(url);
+      document.getElementById("last").textContent = t("js.waiting_for_next");
+      await new Promise((wake) => {
+        addEventListener("online", wake, { once: true });
+        setTimeout(wake, 2000);
+      });
+    }
+    if (mine !== turn) return;
   }
-  if (mine !== turn) return;
   ahead.delete(url);
   const { doc, warm } = page;
   if (!doc.getElementById("review")) {
