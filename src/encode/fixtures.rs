@@ -25,8 +25,7 @@ pub(crate) fn require_runtime() -> Runtime {
 }
 
 fn installed_runtime() -> Option<PathBuf> {
-    let native = std::env::var_os("TAMIS_NATIVE_DIR")
-        .map_or_else(|| root().join(".tamis"), PathBuf::from);
+    let native = std::env::var_os("TAMIS_NATIVE_DIR").map_or_else(|| root().join(".tamis"), PathBuf::from);
     let system = ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/opt/homebrew/lib"].map(PathBuf::from);
     let dirs = std::iter::once(native.join("onnxruntime/onnxruntime/capi")).chain(system);
     let is_runtime = |p: &PathBuf| {

@@ -29,7 +29,10 @@ async fn the_same_file_twice_changes_nothing_and_a_changed_row_keeps_the_old_lab
     assert_eq!((&result["added"], &result["labels_added"]), (&json!(3), &json!(2)), "{result}");
     let (job, _) = run(&app, "d", "rows.jsonl", first, false).await;
     let result = job.result.unwrap();
-    assert_eq!((&result["added"], &result["changed"], &result["unchanged"]), (&json!(0), &json!(0), &json!(3)));
+    assert_eq!(
+        (&result["added"], &result["changed"], &result["unchanged"]),
+        (&json!(0), &json!(0), &json!(3))
+    );
     assert_eq!(result["labels_added"], 0);
 
     let changed = br#"[{"id": "1", "title": "one", "label": "b1"}]"#;
@@ -41,7 +44,11 @@ async fn the_same_file_twice_changes_nothing_and_a_changed_row_keeps_the_old_lab
     assert_eq!(sample.given_class.as_deref(), Some("b1"));
     let history = store.history(dataset, sample.id).await.unwrap();
     assert_eq!(history.iter().map(|h| h.classes[0].as_str()).collect::<Vec<_>>(), ["a1", "b1"]);
-    assert_eq!(store.sample(dataset, "3").await.unwrap().text.title, "tab\there \\N", "COPY keeps every character");
+    assert_eq!(
+        store.sample(dataset, "3").await.unwrap().text.title,
+        "tab\there \\N",
+        "COPY keeps every character"
+    );
     assert_eq!(store.sample(dataset, "2").await.unwrap().split.as_str(), "unlabelled");
 }
 
@@ -109,7 +116,8 @@ async fn media_paths_cannot_leave_the_folder_and_bad_media_stop_nothing() {
     std::fs::write(root.join("text.mp4"), b"this is not a video").unwrap();
 
     let row = |id: &str, video: &str| format!("{}\n", json!({"id": id, "video": video, "label": "a1"}));
-    let refused = [row("1", "../secret.mp4"), row("2", "link.mp4"), row("3", "gone.mp4"), row("4", "/etc/passwd")];
+    let refused =
+        [row("1", "../secret.mp4"), row("2", "link.mp4"), row("3", "gone.mp4"), row("4", "/etc/passwd")];
     let mut args = app.import_args("d", "rows.jsonl", refused.concat().as_bytes()).await;
     args.media = Some(MediaSource::Dir(root.to_str().unwrap().to_owned()));
     let id = app.services.enqueue_import(&args).await.unwrap();

@@ -26,14 +26,16 @@ async fn after(app: &TestApp, labels: &[(LabelSource, &str)]) -> (Option<String>
     let dataset = app.dataset_with_ids(&format!("d{}", Uuid::new_v4().simple()), &["s"]).await;
     let sample = app.sample_ids(dataset).await[0];
     for (source, class) in labels {
-        sqlx::query("insert into labels (dataset_id, sample_id, class, source, author) values ($1, $2, $3, $4, 'x')")
-            .bind(dataset)
-            .bind(sample)
-            .bind(class)
-            .bind(source.as_str())
-            .execute(app.services.store.pool())
-            .await
-            .unwrap();
+        sqlx::query(
+            "insert into labels (dataset_id, sample_id, class, source, author) values ($1, $2, $3, $4, 'x')",
+        )
+        .bind(dataset)
+        .bind(sample)
+        .bind(class)
+        .bind(source.as_str())
+        .execute(app.services.store.pool())
+        .await
+        .unwrap();
     }
     let s = app.services.store.sample(dataset, "s").await.unwrap();
     (s.given_class, s.current_class)
@@ -102,6 +104,9 @@ async fn a_decision_about_another_datasets_sample_or_class_is_refused() {
     let mine = app.sample_ids(one).await[0];
     for class in ["nothing", "animals"] {
         let refused = store.record_review(&review(mine, class)).await;
-        assert!(matches!(refused, Err(StoreError::Rule { code: "unknown_class", .. })), "{class}: {refused:?}");
+        assert!(
+            matches!(refused, Err(StoreError::Rule { code: "unknown_class", .. })),
+            "{class}: {refused:?}"
+        );
     }
 }

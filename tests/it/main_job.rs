@@ -45,7 +45,8 @@ fn draw_dataset(dir: &Path) -> (String, HashMap<String, &'static str>) {
             if i == 0 {
                 wrong.insert(id.clone(), *class);
             }
-            let row = json!({"id": id, "video": format!("{id}.mp4"), "title": format!("clip {i}"), "label": given});
+            let row =
+                json!({"id": id, "video": format!("{id}.mp4"), "title": format!("clip {i}"), "label": given});
             rows += &format!("{row}\n");
         }
     }
@@ -77,7 +78,8 @@ async fn from_files_to_suspects_to_a_fixed_export_and_a_model() {
         assert!(s["detectors"].as_array().unwrap().len() >= 2, "{s}");
         assert_eq!(s["neighbours"].as_array().unwrap().len(), 10);
     }
-    let ranks: Vec<i64> = suspects["items"].as_array().unwrap().iter().map(|s| s["rank"].as_i64().unwrap()).collect();
+    let ranks: Vec<i64> =
+        suspects["items"].as_array().unwrap().iter().map(|s| s["rank"].as_i64().unwrap()).collect();
     assert_eq!(ranks, (1..=42).collect::<Vec<_>>());
 
     // encode again: nothing is new
@@ -100,22 +102,36 @@ async fn from_files_to_suspects_to_a_fixed_export_and_a_model() {
     // fix them as the page does, take two exports
     for (id, class) in &wrong {
         let path = format!("/api/v1/datasets/clips/samples/{id}/reviews");
-        let body = json!({"client_id": uuid::Uuid::new_v4(), "decision": "relabel", "class": class, "author": "li"});
+        let body =
+            json!({"client_id": uuid::Uuid::new_v4(), "decision": "relabel", "class": class, "author": "li"});
         assert_eq!(app.post_json(&path, &body).await.status, 201);
     }
     let export = |format: &str| ExportArgs { format: format.into(), snapshot: None };
     let jsonl = app.done(app.services.enqueue_export(dataset, &export("jsonl")).await.unwrap()).await;
-    assert_eq!((&jsonl["manifest"]["rows"], &jsonl["manifest"]["changed"]), (&json!(43), &json!(3)), "{jsonl}");
+    assert_eq!(
+        (&jsonl["manifest"]["rows"], &jsonl["manifest"]["changed"]),
+        (&json!(43), &json!(3)),
+        "{jsonl}"
+    );
     let id = jsonl["export_id"].as_str().unwrap();
     let file = app.get(&format!("/api/v1/datasets/clips/exports/{id}/download")).await;
     use sha2::{Digest, Sha256};
     assert_eq!(jsonl["manifest"]["sha256"], hex::encode(Sha256::digest(&file.bytes)));
-    let rows: Vec<Value> = file.bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
+    let rows: Vec<Value> = file
+        .bytes
+        .split(|b| *b == b'\n')
+        .filter(|l| !l.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect();
     assert_eq!(rows.len(), 43);
     for row in &rows {
         let id = row["id"].as_str().unwrap();
         if let Some(class) = wrong.get(id) {
-            assert_eq!((row["label"].as_str(), row["decided_by"].as_str()), (Some(*class), Some("li")), "{row}");
+            assert_eq!(
+                (row["label"].as_str(), row["decided_by"].as_str()),
+                (Some(*class), Some("li")),
+                "{row}"
+            );
             assert_ne!(row["given_label"], row["label"]);
             assert_eq!(row["issues"], json!(["label"]));
         } else {
@@ -134,7 +150,8 @@ async fn from_files_to_suspects_to_a_fixed_export_and_a_model() {
 
     // train on the fixed labels: compared with the run before
     let after = app.done(app.services.enqueue_train(dataset, &TrainArgs::default()).await.unwrap()).await;
-    let training = store.training(dataset, after["training_id"].as_str().unwrap().parse().unwrap()).await.unwrap();
+    let training =
+        store.training(dataset, after["training_id"].as_str().unwrap().parse().unwrap()).await.unwrap();
     assert_eq!(training.previous_id.map(|p| p.to_string()).as_deref(), before["training_id"].as_str());
     assert!(after["metrics"]["mean_f1"].as_f64() >= before["metrics"]["mean_f1"].as_f64());
     let rounds = store.rounds(dataset, 5).await.unwrap();
@@ -148,7 +165,12 @@ async fn from_files_to_suspects_to_a_fixed_export_and_a_model() {
     app.done(answer.json()["id"].as_str().unwrap().parse().unwrap()).await;
     let second = app.get_json("/api/v1/datasets/clips/suspects?all=true&limit=42").await;
     let scores = |v: &Value| -> Vec<(Value, Value)> {
-        v["items"].as_array().unwrap().iter().map(|s| (s["external_id"].clone(), s["suspicion"].clone())).collect()
+        v["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| (s["external_id"].clone(), s["suspicion"].clone()))
+            .collect()
     };
     assert_eq!(scores(&first), scores(&second));
 }
@@ -162,13 +184,15 @@ async fn frame_features_stand_in_for_media() {
         let class = ["a1", "a2", "b1"][i % 3];
         rows += &format!("{}\n", json!({"id": format!("v{i}"), "label": if i == 0 { "b1" } else { class }}));
         // two frames of four numbers, the class as a direction, a little noise that differs by sample
-        let frame: Vec<f32> = (0..4).map(|d| if d == i % 3 { 1.0 } else { 0.0 } + (i * 7 + d) as f32 % 11.0 / 100.0).collect();
+        let frame: Vec<f32> =
+            (0..4).map(|d| if d == i % 3 { 1.0 } else { 0.0 } + (i * 7 + d) as f32 % 11.0 / 100.0).collect();
         let values: Vec<f16> = [frame.clone(), frame].concat().into_iter().map(f16::from_f32).collect();
         zip.start_file(format!("v{i}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(&npy(&values)).unwrap();
     }
     let mut args = app.import_args("f", "rows.jsonl", rows.as_bytes()).await;
-    args.media = Some(MediaSource::Features(app.stage("frames.zip", &zip.finish().unwrap().into_inner()).await));
+    args.media =
+        Some(MediaSource::Features(app.stage("frames.zip", &zip.finish().unwrap().into_inner()).await));
     let result = app.done(app.services.enqueue_import(&args).await.unwrap()).await;
     assert_eq!(result["media_ready"], 60, "{result}");
     let dataset = app.services.store.dataset("f").await.unwrap().id;
