@@ -113,7 +113,7 @@ pub fn main() -> ExitCode {
         let Some(state) = &cli.common.state else {
             return ExitCode::from(2);
         };
-        return report(crate::native::postgres::supervise(state, bin).map_err(Into::into));
+        return report(crate::native::postgres::supervise(state, bin));
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

@@ -46,7 +46,8 @@ async fn the_current_label_is_the_latest_of_the_highest_precedence() {
     use LabelSource::{Adjudicated, Annotator, Consensus, Import, Model, Rule};
     let app = TestApp::new().await;
     // each dataset starts with the import label "cat"
-    let cases: &[(&[(LabelSource, &str)], &str, &str)] = &[
+    type Labels<'a> = &'a [(LabelSource, &'a str)];
+    let cases: &[(Labels<'_>, &str, &str)] = &[
         (&[], "cat", "cat"),
         (&[(Import, "dog")], "dog", "dog"),
         (&[(Model, "dog")], "cat", "cat"),
