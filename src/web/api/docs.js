@@ -145,7 +145,7 @@ function body(doc, path, method, op, list) {
     el("div", {}, el("h4", {}, `${status} ${r.description ?? ""}`),
       /^2/.test(status) ? contents(doc, r.content) : null));
   return el("div", {},
-    op.description ? el("p", {}, op.description) : null,
+    op.description ? prose(op.description) : null,
     parameters(list),
     op.requestBody ? [el("h4", {}, "Body"), contents(doc, op.requestBody.content)] : null,
     el("h4", {}, "Answers"), responses,
