@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use tamis::native::{Native, NativeSettings};
 
+use crate::support::TestApp;
+
 /// The script's exit code when browser or driver is missing.
 const SKIPPED: i32 = 77;
 
@@ -22,14 +24,18 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
+    /// With the embedded database in its state folder, or with the one at `database_url`.
+    fn start(database_url: Option<String>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let log = state.path().join("serve.log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tamis"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
+        command.env_remove("DATABASE_URL");
+        if let Some(url) = database_url {
+            command.env("DATABASE_URL", url);
+        }
+        let mut child = command
             .args(["serve", "--bind", "127.0.0.1:0", "--state"])
             .arg(state.path().join("state"))
-            // a database of its own: the embedded one in the state folder
-            .env_remove("DATABASE_URL")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(&log).unwrap())
@@ -70,12 +76,14 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn main_job_in_a_browser() {
+#[tokio::test]
+async fn main_job_in_a_browser() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let native = Native::resolve(&NativeSettings::default());
     let installed = native.dir.clone().unwrap_or_else(|| project.join(".tamis"));
-    let mut server = Server::start();
+    // the embedded database as a newcomer has it; a machine without one has DATABASE_URL
+    let lent = if native.postgres_bin.is_none() { Some(TestApp::new().await) } else { None };
+    let mut server = Server::start(lent.as_ref().map(TestApp::database_url));
     let mut script = Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
     script
         .arg(project.join("tests/browser/main_job.py"))
