@@ -12,6 +12,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+NAME = "shapes"  # of the dataset
 FOLDS_NEED = 14  # clips of a class: enough for five folds, wrong labels included
 
 # id, parent, English, Chinese

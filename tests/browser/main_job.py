@@ -19,24 +19,11 @@ import data
 SKIPPED = 77
 try:
     import watched
-    from watched import WAIT, Watched, sync_playwright
+    from looks import Looks
+    from watched import WAIT, Watched, check, step, sync_playwright
 except ImportError as e:
     print(f"SKIPPED: {e} (scripts/setup --test installs it)")
     sys.exit(SKIPPED)
-
-NAME = "shapes"
-HAN = re.compile(r"[\u4e00-\u9fff]")
-# words that stay as they are in Chinese
-SAME = re.compile(r"Tamis|API|English|JSONL?|CSV|ASR|OCR|ONNX|WeChat|SHA-256|[\d.,%×↔–→←=≠●○+\-/·:?KkMG]+|\bB\b")
-
-
-def check(holds, what: str) -> None:
-    if not holds:
-        raise AssertionError(what)
-
-
-def step(text: str) -> None:
-    print(f"- {text}", flush=True)
 
 
 class Job:
@@ -45,7 +32,6 @@ class Job:
     def __init__(self, w: Watched, folder: Path, shots: Path):
         self.w, self.page, self.shots = w, w.page, shots
         self.files = data.make(folder)
-        self.downloads = folder
 
     # -- import --------------------------------------------------------------------------------------
 
@@ -115,13 +101,13 @@ class Job:
     def import_clips(self):
         step("taxonomy, annotations and a zip of clips are uploaded; progress is live")
         self.w.go("/import")
-        self.fill_import(NAME, self.files["annotations"], self.files["media"])
+        self.fill_import(data.NAME, self.files["annotations"], self.files["media"])
         with self.page.expect_request(lambda r: re.search(r"/api/v1/jobs/[^/]+/events", r.url)):
             self.start_import("succeeded")
         self.page.get_by_role("link", name="To the dataset").click()
-        self.page.wait_for_url(f"**/datasets/{NAME}")
+        self.page.wait_for_url(f"**/datasets/{data.NAME}")
         self.w.settle()
-        check(self.page.get_by_role("heading", level=1).inner_text() == NAME, "another dataset is shown")
+        check(self.page.get_by_role("heading", level=1).inner_text() == data.NAME, "another dataset is shown")
         n = str(len(data.ids()))
         check(self.fact("Samples") == n and self.fact("Labelled") == n, f"{self.fact('Samples')} samples")
         check(self.fact("Reviewed") == "0", "reviewed before anybody looked")
@@ -167,7 +153,7 @@ class Job:
             check(given in labels, f"the filter {given} shows {labels}")
         self.page.get_by_role("link", name="Clear").click()
         self.page.wait_for_url("**/suspects")
-        self.w.go(f"/datasets/{NAME}/suspects?status=open")
+        self.w.go(f"/datasets/{data.NAME}/suspects?status=open")
         self.page.locator("a.title").first.click()
         self.page.locator("#review").wait_for()
         self.w.settle()
@@ -238,7 +224,7 @@ class Job:
 
     def offline(self) -> str:
         step("a decision made offline is kept and sent later")
-        self.w.go(f"/datasets/{NAME}/suspects?status=open&all=true")
+        self.w.go(f"/datasets/{data.NAME}/suspects?status=open&all=true")
         self.page.locator("a.title").first.click()
         self.page.locator("#review").wait_for()
         self.w.settle()
@@ -255,7 +241,7 @@ class Job:
 
     def by_keyboard(self):
         step("Tab reaches every decision, and the focus is seen")
-        self.w.go(f"/datasets/{NAME}/suspects?status=open&all=true")
+        self.w.go(f"/datasets/{data.NAME}/suspects?status=open&all=true")
         self.page.locator("a.title").first.click()
         self.page.locator("#review").wait_for()
         self.w.settle()
@@ -289,7 +275,7 @@ class Job:
 
     def export(self, decided: dict[str, tuple[str, str]]):
         step("the export button makes a file that holds the corrections")
-        self.w.go(f"/datasets/{NAME}")
+        self.w.go(f"/datasets/{data.NAME}")
         self.page.get_by_role("button", name="Export").first.click()
         form = self.page.locator("#export-form")
         form.locator("select").select_option("jsonl")
@@ -308,98 +294,20 @@ class Job:
             check(row["given_label"] == given, f"{clip}: given label {row['given_label']!r}, not {given!r}")
             label = decided[clip][1] if clip in decided else given
             check(row["label"] == label, f"{clip}: label {row['label']!r}, not {label!r}")
-            check(row["decided_by"], f"{clip}: nobody decided")
+            check(bool(row["decided_by"]) == (clip in decided), f"{clip}: decided by {row['decided_by']!r}")
             by = "annotator" if clip in decided else "import"
             check(row["label_source"] == by, f"{clip}: the label's source is {row['label_source']!r}, not {by!r}")
         check(min(row["rank"] for row in rows.values() if row["rank"] is not None) == 1, "no rank 1")
 
     def train(self):
         step("training ends with scores")
-        self.w.go(f"/datasets/{NAME}")
+        self.w.go(f"/datasets/{data.NAME}")
         self.run_job("Train", "See the scores").click()
         self.page.wait_for_url("**/trainings/*")
         self.w.settle()
         scores = self.page.locator("dl.cards .figure").all_inner_texts()
         check(scores and all(0 <= float(s.rstrip("%")) <= 100 for s in scores), f"the scores: {scores}")
         return self.page.url.removeprefix(self.w.base)
-
-    # -- looks ---------------------------------------------------------------------------------------
-
-    def unknown(self):
-        step("an address that leads nowhere says so kindly")
-        with self.w.expecting(404):
-            self.w.go("/datasets/no-such-dataset")
-            check(self.page.locator("h1").inner_text() == "Nothing here", self.page.locator("h1").inner_text())
-            self.page.get_by_role("link", name="To the datasets").click()
-            self.page.wait_for_url(self.w.base + "/")
-            self.w.screenshots(self.shots, "error", "/datasets/no-such-dataset")
-
-    def theme(self):
-        step("the dark theme stays")
-        self.w.look("en", "auto")
-        self.w.go("/")
-        light = self.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        self.page.locator("[data-theme-choice=dark]").click()
-        dark = self.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-        check(light != dark, "dark looks like light")
-        self.w.go("/jobs")
-        check(self.page.locator("html").get_attribute("data-theme") == "dark", "the next page is not dark")
-        check(self.page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == dark, "another dark")
-
-    def chinese(self, training: str):
-        step("everything is there in Chinese")
-        self.w.go("/")
-        self.page.locator("a[hreflang='zh-CN']").click()
-        self.w.until("document.documentElement.lang === 'zh-CN'")
-        self.w.go(f"/datasets/{NAME}/suspects?status=open&all=true")
-        sample = self.page.locator("a.title").first.get_attribute("href")
-        paths = ["/", "/import", f"/datasets/{NAME}", f"/datasets/{NAME}/suspects", sample, "/jobs", training]
-        for path in paths:
-            self.w.go(path)
-            check(self.page.locator("html").get_attribute("lang") == "zh-CN", f"{path} is not in Chinese")
-            words = self.page.evaluate(
-                """() => [document.title.replace(' · Tamis', ''),
-                  ...[...document.querySelectorAll('h1, h2, h3, button, a.button, th[scope=col], dt, legend, label, nav a, option, .state, .status, .hint, .lead, .reason, .votes li')]
-                    .filter(e => e.checkVisibility() && !e.closest('.code, #keys, .crumbs'))
-                    .map(e => { const c = e.cloneNode(true); c.querySelectorAll('kbd, code, select, input').forEach(x => x.remove()); return c.textContent; })]"""
-            )
-            for word in words:
-                left = SAME.sub("", word.replace(NAME, "")).strip()
-                title = any(word.strip() == data.row(clip)["title"] for clip in data.ids())
-                if re.search(r"[A-Za-z]{3}", left) and not HAN.search(left) and not title and left not in ("jsonl", "csv", "parquet", "broken"):
-                    self.w.faults.append(f"{path}: not in Chinese: {word.strip()!r}")
-        step("a decision in Chinese")
-        self.w.go(sample)
-        check(self.page.locator(".choice-button.keep .verb").inner_text().strip() == "保留", "the keep button")
-        self.plays()
-        self.decide(lambda: self.page.keyboard.press("k"))
-        check("保留" in self.page.locator("#last").inner_text(), self.page.locator("#last").inner_text())
-        self.w.go(sample)
-        self.page.locator(".history").get_by_text("保留").first.wait_for()
-
-    def gallery(self, training: str):
-        step("screenshots of every page, both languages, themes and sizes")
-        self.w.go(f"/datasets/{NAME}/suspects?all=true")
-        links = [a.get_attribute("href") for a in self.page.locator("a.title").all()]
-        self.w.go("/jobs")
-        job = self.page.locator("tbody th a").first.get_attribute("href")
-        take = lambda *a: self.w.screenshots(self.shots, *a)
-        take("datasets", "/")
-        take("import", "/import")
-        take("dataset", f"/datasets/{NAME}")
-        take("dataset-unscanned", "/datasets/broken")
-        take("suspects", f"/datasets/{NAME}/suspects")
-        take("suspects-none", f"/datasets/{NAME}/suspects?status=other")
-        take("suspects-unscanned", "/datasets/broken/suspects")
-        take("sample-decided", links[0])
-        take("sample", links[8])
-        take("sample-picker", links[8], lambda: (self.page.keyboard.press("/"), self.page.locator("#pick-list li").first.wait_for()))
-        take("sample-keys", links[8], lambda: self.page.keyboard.press("?"))
-        self.w.go("/datasets/broken")
-        take("jobs", "/jobs")
-        take("job", job)
-        take("training", training)
-        take("api-docs", "/api/docs")
 
 
 def run(browser, base: str, folder: Path, shots: Path) -> None:
@@ -416,10 +324,11 @@ def run(browser, base: str, folder: Path, shots: Path) -> None:
         job.offline()
         job.by_keyboard()
         training = job.train()
-        job.unknown()
-        job.theme()
-        job.chinese(training)
-        job.gallery(training)
+        looks = Looks(job, training, shots)
+        looks.unknown()
+        looks.theme()
+        looks.chinese()
+        looks.gallery()
         w.assert_clean()
     except Exception:
         w.page.screenshot(path=shots / "failed.png")
@@ -443,9 +352,8 @@ def main() -> int:
         browser = p.chromium.launch(executable_path=program, headless=True, args=watched.FLAGS)
         try:
             run(browser, args.base, args.folder, shots)
-        except Exception as e:
+        except Exception:
             traceback.print_exc()
-            print(f"FAILED: {e}", file=sys.stderr)
             return 1
         finally:
             browser.close()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import sync_playwright
 
-__all__ = ["WAIT", "Watched", "find_browser", "sync_playwright"]
+__all__ = ["WAIT", "Watched", "check", "find_browser", "step", "sync_playwright"]
 
 FLAGS = [
     "--no-sandbox",
@@ -37,6 +37,15 @@ def find_browser() -> str | None:
         return named if Path(named).exists() else shutil.which(named)
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
     return found or (MAC if Path(MAC).exists() else None)
+
+
+def check(holds, what: str) -> None:
+    if not holds:
+        raise AssertionError(what)
+
+
+def step(text: str) -> None:
+    print(f"- {text}", flush=True)
 
 
 class Watched:
