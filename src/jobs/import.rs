@@ -183,7 +183,8 @@ async fn refuse(services: &Services, progress: &Progress, errors: Errors) -> Res
         .map(|e| format!("; the first: line {}: {}", e.line, e.message))
         .unwrap_or_default();
     let n = errors.save(services, progress).await?;
-    Err(JobError::Failed(format!("{n} bad rows, nothing was imported{first}")))
+    let rows = if n == 1 { "row" } else { "rows" };
+    Err(JobError::Failed(format!("{n} bad {rows}, nothing was imported{first}")))
 }
 
 async fn read_taxonomy(

@@ -224,6 +224,11 @@ impl TestApp {
         }
     }
 
+    /// The address of this application's database, for another process.
+    pub(crate) fn database_url(&self) -> String {
+        with_database(&self.server, &self.database)
+    }
+
     /// Sends a request; a missing Host header is filled in.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
         if !request.headers().contains_key(header::HOST) {

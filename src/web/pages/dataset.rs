@@ -204,7 +204,8 @@ impl SnapshotView {
             short: short(&s.id),
             at: s.created_at.into(),
             author: s.author.clone(),
-            reason: s.reason.clone(),
+            // a job that takes a snapshot gives its kind as the reason
+            reason: page.lang.find(&format!("job_kind.{}", s.reason)).unwrap_or(&s.reason).to_owned(),
             labelled: page.lang.number(s.n_labelled),
             changed: page.lang.number(s.n_changed),
         }

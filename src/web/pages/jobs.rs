@@ -11,6 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::PageError;
+use super::names::figure;
 use super::reader::{Moment, clock};
 use super::{Reader, address, render};
 use crate::domain::{JobKind, JobState};
@@ -144,7 +145,7 @@ pub(super) fn facts(page: &Reader, result: Option<&Value>) -> Vec<(String, Strin
             let shown = match value {
                 Value::Number(n) => match n.as_i64() {
                     Some(n) => page.lang.number(n),
-                    None => format!("{:.3}", n.as_f64()?),
+                    None => figure(n.as_f64()?),
                 },
                 Value::String(s) if s.len() <= 200 => s.clone(),
                 Value::Bool(b) => page.lang.text(if *b { "result.yes" } else { "result.no" }).to_owned(),

@@ -66,6 +66,11 @@ pub(crate) fn score(value: f64) -> String {
     format!("{value:.3}")
 }
 
+/// A figure of any size: three decimals, or its first digit where they would show nothing.
+pub(crate) fn figure(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.000_5 { format!("{value:.0e}") } else { score(value) }
+}
+
 /// A signed change of a score: `+0.012`, `−0.004`, `±0`.
 pub(crate) fn delta(value: f64) -> String {
     let thousandths = (value * 1000.0).round() / 1000.0;
@@ -75,5 +80,17 @@ pub(crate) fn delta(value: f64) -> String {
         format!("+{thousandths:.3}")
     } else {
         format!("−{:.3}", -thousandths)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_figures_keep_their_size() {
+        assert_eq!(figure(0.0), "0.000");
+        assert_eq!(figure(0.916_2), "0.916");
+        assert_eq!(figure(-2.4e-7), "-2e-7");
     }
 }

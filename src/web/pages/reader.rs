@@ -206,6 +206,15 @@ pub(crate) fn clock(ms: i64) -> String {
     }
 }
 
+/// A moment in a clip: short clips need the tenth of a second, `0:01.5`, to tell their frames apart.
+pub(crate) fn moment_in(ms: i64, of_ms: i64) -> String {
+    if of_ms >= 60_000 {
+        return clock(ms);
+    }
+    let tenths = (ms.max(0) + 50) / 100;
+    format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,5 +249,8 @@ mod tests {
     fn clocks() {
         assert_eq!(clock(4_600), "0:05");
         assert_eq!(clock(3_723_000), "1:02:03");
+        assert_eq!(moment_in(1_460, 2_000), "0:01.5");
+        assert_eq!(moment_in(59_980, 59_990), "1:00.0");
+        assert_eq!(moment_in(4_600, 90_000), "0:05");
     }
 }

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::error::PageError;
 use super::names::{ClassName, Share};
-use super::reader::{Moment, clock};
+use super::reader::{Moment, clock, moment_in};
 use super::suspects::{Vote, filter, status_of, votes};
 use super::{Reader, address, render};
 use crate::domain::{MediaState, Taxonomy};
@@ -126,7 +126,7 @@ impl SampleView {
             .iter()
             .map(|l| OcrView {
                 seconds: seconds(l.time),
-                clock: clock((l.time * 1000.0) as i64),
+                clock: moment_in((l.time * 1000.0) as i64, i64::from(ms)),
                 text: l.text.clone(),
             })
             .collect();
@@ -162,7 +162,7 @@ impl SampleView {
             frames: (0..STRIP_FRAMES)
                 .map(|k| {
                     let at = (k as f64 + 0.5) / STRIP_FRAMES as f64 * f64::from(ms) / 1000.0;
-                    let shown = clock((at * 1000.0) as i64);
+                    let shown = moment_in((at * 1000.0) as i64, i64::from(ms));
                     FrameView {
                         seconds: seconds(at),
                         label: lang.fill("player.seek_to", &[("time", &shown)]),

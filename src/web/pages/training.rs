@@ -150,8 +150,18 @@ pub(super) fn recipe_lines(recipe: &Value) -> Vec<(String, String)> {
                     walk(&if prefix.is_empty() { k.clone() } else { format!("{prefix}.{k}") }, v, into);
                 }
             }
-            Value::String(s) => into.push((prefix.to_owned(), s.clone())),
-            other => into.push((prefix.to_owned(), other.to_string())),
+            other => into.push((prefix.to_owned(), plain(other))),
+        }
+    }
+    // settings are f32: in JSON they carry digits that nobody wrote (0.2 as 0.20000000298)
+    fn plain(v: &Value) -> String {
+        match v {
+            Value::String(s) => s.clone(),
+            Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(", "),
+            Value::Number(n) if n.is_f64() => {
+                n.as_f64().map_or_else(|| n.to_string(), |f| (f as f32).to_string())
+            }
+            other => other.to_string(),
         }
     }
     let mut lines = Vec::new();
@@ -216,5 +226,23 @@ pub(super) fn view(
         dataset: dataset.to_owned(),
         dataset_href: href,
         page,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipe_shows_what_was_written() {
+        let recipe = serde_json::json!({"c": [f64::from(0.01_f32), 1.0], "holdout": f64::from(0.2_f32),
+            "fields": ["frames", "title"], "head": {"kind": "linear"}, "seed": 7});
+        let lines = recipe_lines(&recipe);
+        let line = |key: &str| lines.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+        assert_eq!(line("c"), Some("0.01, 1"));
+        assert_eq!(line("holdout"), Some("0.2"));
+        assert_eq!(line("fields"), Some("frames, title"));
+        assert_eq!(line("head.kind"), Some("linear"));
+        assert_eq!(line("seed"), Some("7"));
     }
 }
