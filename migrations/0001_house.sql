@@ -53,10 +53,11 @@ create table samples (
 create index samples_dataset on samples (dataset_id, id);
 create index samples_to_inspect on samples (dataset_id, id) where media_blob is not null and media_state = 'none';
 
--- Assertions "this sample is class c". Append-only.
+-- Assertions "this sample is class c". Append-only. The sample ties the row to its dataset; a second
+-- foreign key would be checked for every row of an import.
 create table labels (
     id              bigint generated always as identity primary key,
-    dataset_id      uuid not null references datasets on delete cascade,
+    dataset_id      uuid not null,
     sample_id       bigint not null references samples on delete cascade,
     class           text not null,
     source          text not null
@@ -85,7 +86,7 @@ $$;
 -- sample, kept by the trigger below so that pages over a million samples need no sort of the history.
 create table current_labels (
     sample_id       bigint primary key references samples on delete cascade,
-    dataset_id      uuid not null references datasets on delete cascade,
+    dataset_id      uuid not null,
     given_class     text,
     class           text,
     label_id        bigint,
@@ -99,16 +100,15 @@ create index current_labels_given on current_labels (dataset_id, given_class);
 create function keep_current_label() returns trigger language plpgsql as $$
 begin
     insert into current_labels (sample_id, dataset_id, given_class, class, label_id, source, author, decided_at)
-    select l.sample_id, l.dataset_id, l.given, l.class, l.id, l.source, l.author, l.created_at
+    select b.sample_id, b.dataset_id, g.class, b.class, b.id, b.source, b.author, b.created_at
     from (
-        select distinct on (n.sample_id) n.*,
-            (select i.class from added i where i.sample_id = n.sample_id and i.source = 'import'
-             order by i.id desc limit 1) as given
-        from added n
-        where n.source <> 'model'
-        order by n.sample_id, label_precedence(n.source) desc, n.id desc
-    ) l
-    order by l.sample_id
+        select distinct on (sample_id) * from added where source <> 'model'
+        order by sample_id, label_precedence(source) desc, id desc
+    ) b left join (
+        select distinct on (sample_id) sample_id, class from added where source = 'import'
+        order by sample_id, id desc
+    ) g on g.sample_id = b.sample_id
+    order by b.sample_id
     on conflict (sample_id) do update set
         given_class = coalesce(excluded.given_class, current_labels.given_class),
         class      = case when label_precedence(excluded.source) >= label_precedence(current_labels.source) then excluded.class      else current_labels.class end,
