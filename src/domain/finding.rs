@@ -67,7 +67,7 @@ pub struct Finding {
     pub rank: i32,
     /// In [0, 1]; higher is worse.
     pub suspicion: f32,
-    /// Above the scan's cut, whose place is estimated from the confident joint.
+    /// Among the worst as many as the scan estimates to be wrong (`detect::noise`).
     pub flagged: bool,
     pub given_class: String,
     pub suggested_class: String,
