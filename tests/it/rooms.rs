@@ -78,6 +78,10 @@ fn rooms_know_only_whom_they_may() {
         if ["main", "lib", "core"].contains(&room.as_str()) {
             continue;
         }
+        // a room's own tests may hold it against another (the catalogue against the codes it words)
+        if file.file_stem().is_some_and(|s| s == "tests") {
+            continue;
+        }
         let Some(may) = table.get(room.as_str()) else { panic!("room {room} is not in the table") };
         for other in named(&std::fs::read_to_string(&file).unwrap()) {
             if other != room && !may.contains(other.as_str()) {
