@@ -84,8 +84,9 @@ $$;
 
 -- The given label (latest import) and the current label (latest of the highest precedence) of each
 -- sample, kept by the trigger below so that pages over a million samples need no sort of the history.
+-- No foreign key: its rows come only from labels, which has one, and a check a row slows imports.
 create table current_labels (
-    sample_id       bigint primary key references samples on delete cascade,
+    sample_id       bigint primary key,
     dataset_id      uuid not null,
     given_class     text,
     class           text,
@@ -120,6 +121,14 @@ begin
 end $$;
 create trigger labels_current after insert on labels
     referencing new table as added for each statement execute function keep_current_label();
+
+create function drop_current_label() returns trigger language plpgsql as $$
+begin
+    delete from current_labels c using gone g where c.sample_id = g.id;
+    return null;
+end $$;
+create trigger samples_current_label after delete on samples
+    referencing old table as gone for each statement execute function drop_current_label();
 
 create table jobs (
     id              uuid primary key,
