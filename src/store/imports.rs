@@ -59,10 +59,6 @@ pub struct Staging {
 impl Staging {
     pub async fn begin(store: &Store) -> Result<Self> {
         let mut tx = store.pool.begin().await?;
-        // a few statements over all rows: sorts belong in memory, and compiling them costs more than it saves
-        for setting in ["set local work_mem = '64MB'", "set local jit = off"] {
-            sqlx::query(setting).execute(&mut *tx).await?;
-        }
         sqlx::query(
             "create temporary table import_rows (line bigint, external_id text, title text, asr text, ocr jsonb,
                split text, class text, media_path text) on commit drop",

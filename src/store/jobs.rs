@@ -144,19 +144,6 @@ impl Store {
         Ok(Page::cut(jobs, limit, |j| j.id.to_string()))
     }
 
-    /// Jobs that are not ended, oldest first (at most 1000).
-    pub async fn open_jobs(&self) -> Result<Vec<Job>> {
-        sqlx::query_as!(
-            Row,
-            "select * from jobs where state in ('queued', 'running') order by created_at limit 1000"
-        )
-        .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(Job::try_from)
-        .collect()
-    }
-
     /// The right to run the job: an advisory lock on a connection of its own, gone with the worker.
     /// `None`: another worker holds it.
     pub async fn lock_job(&self, id: Uuid) -> Result<Option<JobLock>> {
