@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use crate::domain::{Reason, Taxonomy};
+use crate::domain::{Note, Reason, Taxonomy};
 
 /// A language of the interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -168,7 +168,17 @@ impl Lang {
     }
 
     fn script_messages(self) -> String {
-        let wanted = ["js.", "stage.", "job_state.", "job_kind.", "decision."];
+        let wanted = [
+            "js.",
+            "stage.",
+            "job_state.",
+            "job_kind.",
+            "decision.",
+            "note.",
+            "doing.",
+            "media_error.",
+            "import_error.",
+        ];
         let chosen: BTreeMap<&str, &str> = self
             .catalogue()
             .iter()
@@ -177,6 +187,29 @@ impl Lang {
             .collect();
         serde_json::json!(chosen).to_string().replace('<', "\\u003c")
     }
+}
+
+/// A note in words. A code that the catalogue does not have (of another version) reads as itself with
+/// its parameters.
+pub fn note(lang: Lang, note: &Note) -> String {
+    let args: Vec<(&str, &str)> = note
+        .args
+        .iter()
+        .map(|(name, value)| {
+            (name.as_str(), value.strip_prefix('@').map_or(value.as_str(), |key| lang.text(key)))
+        })
+        .collect();
+    let key = format!("note.{}", note.code);
+    if lang.find(&key).is_some() {
+        return lang.fill(&key, &args);
+    }
+    let listed: Vec<String> = args.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    format!("{}: {}", note.code, listed.join(", "))
+}
+
+/// What was said, in the reader's language where it is a note and else as it was written.
+pub fn said(lang: Lang, known: Option<&Note>, written: &str) -> String {
+    known.map_or_else(|| written.to_owned(), |n| note(lang, n))
 }
 
 /// Why a sample was flagged, in one plain sentence of at most two pieces of evidence, the strongest

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::house::{House, interrupted};
 use crate::domain::JobState;
-use crate::messages::Lang;
+use crate::messages::{self, Lang};
 use crate::store::jobs::Job;
 
 /// Waits until the job has ended and returns it when it succeeded.
@@ -30,7 +30,8 @@ pub(super) async fn finish(house: &House, id: Uuid, quiet: bool) -> anyhow::Resu
         for line in house.services.store.job_log_lines(id, logged, 1000).await? {
             logged = line.id;
             if !quiet && line.level != "error" {
-                bar.suspend(|| eprintln!("  {}", line.message));
+                let said = messages::said(lang, line.note.as_deref(), &line.message);
+                bar.suspend(|| eprintln!("  {said}"));
             }
         }
         if job.stage != stage {
@@ -51,7 +52,10 @@ pub(super) async fn finish(house: &House, id: Uuid, quiet: bool) -> anyhow::Resu
                 JobState::Cancelled => {
                     bail!("{} was cancelled", lang.text(&format!("job_kind.{}", job.kind.as_str())))
                 }
-                _ => bail!("{}", job.error.as_deref().unwrap_or("the job failed")),
+                _ => {
+                    let written = job.error.as_deref().unwrap_or("the job failed");
+                    bail!("{}", messages::said(lang, job.error_note.as_ref(), written))
+                }
             };
         }
         tokio::select! {

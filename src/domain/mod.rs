@@ -3,6 +3,7 @@
 pub mod finding;
 pub mod job;
 pub mod label;
+pub mod note;
 pub mod review;
 pub mod sample;
 pub mod taxonomy;
@@ -10,6 +11,7 @@ pub mod taxonomy;
 pub use finding::{Detector, Finding, Neighbour, Reason};
 pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};
+pub use note::Note;
 pub use review::{Decision, DecisionError};
-pub use sample::{Field, MediaState, OcrLine, SampleText, Split};
+pub use sample::{Field, Gap, MediaState, OcrLine, SampleText, Split};
 pub use taxonomy::{Node, Taxonomy, TaxonomyError};

@@ -95,6 +95,44 @@ impl Split {
     }
 }
 
+/// What a sample lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// No current label.
+    Label,
+    Title,
+    Asr,
+    Ocr,
+    /// No media came with it.
+    Media,
+    /// Its media cannot be decoded.
+    BadMedia,
+    /// Its media have not been looked at yet.
+    MediaPending,
+}
+
+impl Gap {
+    pub const ALL: [Gap; 7] =
+        [Self::Label, Self::Title, Self::Asr, Self::Ocr, Self::Media, Self::BadMedia, Self::MediaPending];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Title => "title",
+            Self::Asr => "asr",
+            Self::Ocr => "ocr",
+            Self::Media => "media",
+            Self::BadMedia => "bad_media",
+            Self::MediaPending => "media_pending",
+        }
+    }
+
+    pub fn parse(s: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == s)
+    }
+}
+
 /// What became of a sample's media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::progress::Progress;
 use super::{JobError, Services, media, vectors};
-use crate::domain::Field;
+use crate::domain::{Field, Note};
 use crate::encode::{
     EncodeError, HashedTfIdf, ImageEncoder, OrtImageEncoder, OrtTextEncoder, Provider, Registry, Runtime,
     TextEncoder, TfIdfFitter, encode_clips, normalize_rows, pick, split_strip,
@@ -81,14 +81,11 @@ async fn load(services: &Services, progress: &Progress) -> Result<Loaded, JobErr
     let config = services.config.encode.clone();
     let (dylib, dirs) = (services.native.onnxruntime.clone(), services.native.model_dirs.clone());
     let sessions = media::parallel(services);
-    let mut notes: Vec<String> = Vec::new();
+    let mut notes: Vec<Note> = Vec::new();
     let (loaded, notes) = tokio::task::spawn_blocking(move || -> Result<_, JobError> {
         let mut loaded = Loaded { image: None, text: None };
         let Some(dylib) = dylib else {
-            notes.push(
-                "ONNX Runtime is missing (run scripts/setup): frames are not encoded, texts by TF-IDF only"
-                    .into(),
-            );
+            notes.push(Note::new("no_runtime"));
             return Ok((loaded, notes));
         };
         let providers: Vec<Provider> = Provider::parse(&config.provider).into_iter().collect();
@@ -98,20 +95,20 @@ async fn load(services: &Services, progress: &Progress) -> Result<Loaded, JobErr
         fn found<T>(
             registry: &Registry,
             name: &str,
-            notes: &mut Vec<String>,
+            notes: &mut Vec<Note>,
             make: impl FnOnce(&crate::encode::Manifest) -> Result<T, EncodeError>,
         ) -> Result<Option<Arc<T>>, JobError> {
             if name.is_empty() {
                 return Ok(None);
             }
             let Some(manifest) = registry.get(name) else {
-                notes.push(format!("encoder {name:?} has no manifest: done without it"));
+                notes.push(Note::new("encoder_unknown").with("name", name));
                 return Ok(None);
             };
             match make(manifest) {
                 Ok(encoder) => Ok(Some(Arc::new(encoder))),
                 Err(e @ EncodeError::FileMissing { .. }) => {
-                    notes.push(format!("encoder {name:?} is not installed: done without it ({e})"));
+                    notes.push(Note::new("encoder_missing").with("name", name).with("why", e));
                     Ok(None)
                 }
                 Err(e) => Err(failed(e)),
@@ -133,7 +130,7 @@ async fn load(services: &Services, progress: &Progress) -> Result<Loaded, JobErr
 }
 
 fn failed(e: EncodeError) -> JobError {
-    JobError::Failed(e.to_string())
+    JobError::broke("stage.load_encoders", e)
 }
 
 /// First eight bytes of the sha256: what a row was made from.
@@ -231,11 +228,10 @@ impl Source {
         match self {
             Self::Strip(jpeg) => Ok(pick(split_strip(jpeg).map_err(failed)?, spec.frames)),
             Self::Clip(path) => {
-                let decoder =
-                    decoder.ok_or_else(|| JobError::Failed("ffmpeg is missing: run scripts/setup".into()))?;
+                let decoder = decoder.ok_or_else(|| JobError::failed("decoder_missing", &[]))?;
                 decoder
                     .frames(path as &Path, spec.frames, spec.size)
-                    .map_err(|e| JobError::Failed(format!("a clip that was decodable is not any more: {e}")))
+                    .map_err(|e| JobError::failed("clip_lost", &[("why", &e)]))
             }
         }
     }
@@ -431,7 +427,7 @@ impl<'a> Shards<'a> {
             write_embeddings(&mut out, dimension, rows.iter().map(OwnRow::as_row)).map(|_| out)
         })
         .await?
-        .map_err(|e| JobError::Failed(format!("embeddings: {e}")))?;
+        .map_err(|e| JobError::broke("doing.embeddings", e))?;
         let encoder = self.encoder.replace(['@', '/'], "-");
         let blob = format!(
             "embeddings/{}/{}/{encoder}/{}.parquet",

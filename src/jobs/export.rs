@@ -36,7 +36,8 @@ impl ExportArgs {
 
     fn parsed(&self) -> Result<ExportFormat, JobError> {
         ExportFormat::parse(&self.format).ok_or_else(|| {
-            JobError::Failed(format!("format {:?} is not one of jsonl, csv, parquet", self.format))
+            let why = format!("format {:?} is not one of jsonl, csv, parquet", self.format);
+            JobError::Refused { field: "format", why }
         })
     }
 }
@@ -124,7 +125,7 @@ pub(crate) async fn run(
         created_at: chrono::Utc::now(),
         tamis_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let manifest = serde_json::to_value(&manifest).map_err(|e| JobError::Failed(e.to_string()))?;
+    let manifest = serde_json::to_value(&manifest).map_err(|e| JobError::broke("stage.write", e))?;
     let export = Export {
         id,
         snapshot_id: snapshot.id.clone(),

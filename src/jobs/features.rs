@@ -10,7 +10,7 @@ use super::import::StagedFile;
 use super::media::MediaCounts;
 use super::progress::Progress;
 use super::{JobError, Services};
-use crate::domain::Field;
+use crate::domain::{Field, Note};
 use crate::encode::{mean_row, normalize_rows};
 use crate::exchange::features::Features;
 
@@ -26,7 +26,7 @@ pub(crate) async fn ingest(
     progress: &Progress,
 ) -> Result<MediaCounts, JobError> {
     let file = services.blobs.local_copy(&zip.blob, scratch).await?;
-    let failed = |e: String| JobError::Failed(format!("{}: {e}", zip.file_name));
+    let failed = |e: String| JobError::failed("zip", &[("file", &zip.file_name), ("why", &e)]);
     let mut archive = tokio::task::spawn_blocking(move || Features::open(&file))
         .await?
         .map_err(|e| failed(e.to_string()))?;
@@ -54,7 +54,9 @@ pub(crate) async fn ingest(
                 Ok(None) => continue,
                 Err(e) => {
                     services.store.set_media_bad(id, "bad_features").await?;
-                    progress.log("warn", format!("{external}: {e}")).await?;
+                    progress
+                        .log("warn", Note::new("bad_features").with("id", external).with("why", e))
+                        .await?;
                     counts.bad += 1;
                     continue;
                 }

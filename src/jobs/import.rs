@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::media;
 use super::progress::Progress;
 use super::{JobError, Services, features};
-use crate::domain::{Split, Taxonomy};
+use crate::domain::{Note, Split, Taxonomy};
 use crate::exchange::annotations::{self, Format, ReadOptions, Row};
 use crate::exchange::{media_path, taxonomy as taxonomy_file};
 use crate::store::imports::{ImportError, MergeCounts, StagedRow, Staging};
@@ -89,7 +89,7 @@ pub(crate) async fn run(
             let out = target.clone();
             tokio::task::spawn_blocking(move || crate::exchange::media_zip::unpack(&file, &out))
                 .await?
-                .map_err(|e| JobError::Failed(format!("{}: {e}", zip.file_name)))?;
+                .map_err(|e| JobError::failed("zip", &[("file", &zip.file_name), ("why", &e)]))?;
             Some(target)
         }
         Some(MediaSource::Features(_)) | None => None,
@@ -177,14 +177,16 @@ async fn rows(
 }
 
 async fn refuse(services: &Services, progress: &Progress, errors: Errors) -> Result<Merged, JobError> {
-    let first = errors
-        .kept
-        .first()
-        .map(|e| format!("; the first: line {}: {}", e.line, e.message))
-        .unwrap_or_default();
+    let first = errors.kept.first().cloned();
     let n = errors.save(services, progress).await?;
-    let rows = if n == 1 { "row" } else { "rows" };
-    Err(JobError::Failed(format!("{n} bad {rows}, nothing was imported{first}")))
+    let note = Note::new(if n == 1 { "refused_one" } else { "refused" }).with("n", n);
+    Err(JobError::Failed(match first {
+        Some(e) => note
+            .with("line", e.line)
+            .worded("why", &format!("import_error.{}", e.code))
+            .with("detail", e.message),
+        None => note,
+    }))
 }
 
 async fn read_taxonomy(
@@ -194,10 +196,10 @@ async fn read_taxonomy(
 ) -> Result<Option<Taxonomy>, JobError> {
     match &args.taxonomy {
         TaxonomySource::Builtin(name) => Ok(Some(taxonomy_file::builtin(name).ok_or_else(|| {
-            JobError::Failed(format!(
-                "taxonomy {name:?} is not built in; there is {}",
-                taxonomy_file::BUILTIN.join(", ")
-            ))
+            JobError::failed(
+                "taxonomy_unknown",
+                &[("name", name), ("known", &taxonomy_file::BUILTIN.join(", "))],
+            )
         })?)),
         TaxonomySource::File(file) => {
             let bytes = services.blobs.get(&file.blob).await?;
@@ -237,7 +239,7 @@ impl Errors {
         services.store.save_import_errors(progress.job_id, &self.kept).await?;
         if self.seen > self.kept.len() {
             progress
-                .log("warn", format!("{} bad rows; the first {} are listed", self.seen, self.kept.len()))
+                .log("warn", Note::new("refused_cut").with("n", self.seen).with("listed", self.kept.len()))
                 .await?;
         }
         Ok(self.seen)

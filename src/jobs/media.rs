@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::progress::Progress;
 use super::{JobError, Services};
+use crate::domain::Note;
 use crate::exchange::media_path;
 use crate::media::{Decoder, Limits, MediaError, MediaInfo};
 use crate::store::samples::{Inspected, MediaRow};
@@ -76,11 +77,7 @@ async fn store_one(
 
 /// The decoder as configured.
 pub(crate) fn decoder(services: &Services) -> Result<Decoder, JobError> {
-    let ffmpeg = services
-        .native
-        .ffmpeg
-        .clone()
-        .ok_or_else(|| JobError::Failed("ffmpeg is missing: run scripts/setup, then try again".into()))?;
+    let ffmpeg = services.native.ffmpeg.clone().ok_or_else(|| JobError::failed("decoder_missing", &[]))?;
     let m = &services.config.media;
     let limits = Limits {
         wall: Duration::from_secs(m.wall_seconds),
@@ -158,7 +155,7 @@ async fn inspect_batch(
                 mark_bad(&services, row, &e, &progress).await?;
                 counts.bad += 1;
             }
-            Err(e) => return Err(JobError::Failed(format!("the decoder cannot run: {e}"))),
+            Err(e) => return Err(JobError::broke("doing.decoder", e)),
         }
         progress.add(1);
     }
@@ -198,5 +195,13 @@ async fn mark_bad(
     progress: &Progress,
 ) -> Result<(), JobError> {
     services.store.set_media_bad(row.id, error.code.as_str()).await?;
-    progress.log("warn", format!("{}: bad media: {error}", row.external_id)).await
+    progress
+        .log(
+            "warn",
+            Note::new("bad_media")
+                .with("id", &row.external_id)
+                .worded("why", &format!("media_error.{}", error.code.as_str()))
+                .with("detail", error),
+        )
+        .await
 }

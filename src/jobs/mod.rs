@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::blobs::{BlobError, Blobs};
 use crate::config::Config;
-use crate::domain::JobKind;
+use crate::domain::{JobKind, Note};
 use crate::store::{Store, StoreError};
 
 /// The running parts, cheap to clone.
@@ -45,35 +45,54 @@ pub enum JobError {
     /// Another start of the same job has taken over.
     #[error("superseded by another worker")]
     Superseded,
-    /// Trying again would end the same way; the text is for people.
-    #[error("{0}")]
-    Failed(String),
+    /// Trying again would end the same way.
+    #[error("{}", crate::messages::note(crate::messages::Lang::En, .0))]
+    Failed(Note),
+    /// What was asked for cannot be: refused before it is queued.
+    #[error("{why}")]
+    Refused { field: &'static str, why: String },
     /// Nothing wrong with the job: the database or the blob store did not answer. It is tried again.
     #[error("{0}")]
     Transient(String),
 }
 
+impl JobError {
+    /// Fails with a sentence of the catalogues (`note.{code}`) and its parameters.
+    pub(crate) fn failed(code: &str, args: &[(&str, &dyn std::fmt::Display)]) -> Self {
+        Self::Failed(args.iter().fold(Note::new(code), |note, (name, value)| note.with(name, value)))
+    }
+
+    /// Fails in the middle of `doing` (a key of the catalogues) with an error that has only its own words.
+    pub(crate) fn broke(doing: &str, why: impl std::fmt::Display) -> Self {
+        Self::Failed(Note::new("broke").worded("doing", doing).with("why", why))
+    }
+}
+
 impl From<StoreError> for JobError {
     fn from(e: StoreError) -> Self {
-        if e.is_transient() { Self::Transient(e.to_string()) } else { Self::Failed(e.to_string()) }
+        match e {
+            e if e.is_transient() => Self::Transient(e.to_string()),
+            StoreError::Rule { .. } | StoreError::NotFound { .. } => Self::failed("rule", &[("why", &e)]),
+            e => Self::broke("doing.store", e),
+        }
     }
 }
 
 impl From<BlobError> for JobError {
     fn from(e: BlobError) -> Self {
-        Self::Failed(e.to_string())
+        Self::broke("doing.blobs", e)
     }
 }
 
 impl From<std::io::Error> for JobError {
     fn from(e: std::io::Error) -> Self {
-        Self::Failed(e.to_string())
+        Self::broke("doing.files", e)
     }
 }
 
 impl From<tokio::task::JoinError> for JobError {
     fn from(e: tokio::task::JoinError) -> Self {
-        Self::Failed(format!("a worker thread died: {e}"))
+        Self::broke("doing.thread", e)
     }
 }
 
@@ -129,7 +148,7 @@ impl Services {
         dataset: Option<Uuid>,
         args: &A,
     ) -> Result<Uuid, JobError> {
-        let args = serde_json::to_value(args).map_err(|e| JobError::Failed(e.to_string()))?;
+        let args = serde_json::to_value(args).map_err(|e| JobError::broke("doing.files", e))?;
         let id = self.store.insert_job(kind, dataset, &args).await?;
         self.queue.send(id).await?;
         Ok(id)

@@ -5,13 +5,15 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::JobError;
+use crate::domain::Note;
+use crate::messages::{self, Lang};
 use crate::store::Store;
 use crate::store::jobs::Job;
 
@@ -22,11 +24,20 @@ const SHUTDOWN: u8 = 3;
 
 #[derive(Debug)]
 struct Shared {
-    stage: Mutex<&'static str>,
+    stage: Mutex<Stage>,
     done: AtomicI64,
     /// Negative: unknown.
     total: AtomicI64,
     stop: AtomicU8,
+}
+
+#[derive(Debug)]
+struct Stage {
+    /// Key of the message catalogue (`stage.…`); empty before the first.
+    key: &'static str,
+    since: Instant,
+    /// Ended stages not yet in the log.
+    ended: Vec<Note>,
 }
 
 /// A handle for the job's own code, cheap to clone and to use from any thread.
@@ -43,7 +54,7 @@ impl Progress {
     /// Begins to report for this start of `job`; the writer ends when the returned guard is dropped.
     pub(crate) fn begin(store: &Store, job: &Job, mut shutdown: watch::Receiver<bool>) -> (Self, Writer) {
         let shared = Arc::new(Shared {
-            stage: Mutex::new(""),
+            stage: Mutex::new(Stage { key: "", since: Instant::now(), ended: Vec::new() }),
             done: AtomicI64::new(0),
             total: AtomicI64::new(-1),
             stop: AtomicU8::new(GO),
@@ -79,9 +90,10 @@ impl Progress {
         (progress, Writer(task))
     }
 
-    /// Begins a stage; `stage` is a key of the message catalogue (`stage.…`).
+    /// Begins a stage; `stage` is a key of the message catalogue (`stage.…`). The one before gets its
+    /// line in the log.
     pub fn stage(&self, stage: &'static str, total: Option<usize>) {
-        *self.shared.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        self.shared.end_stage(stage);
         self.shared.done.store(0, Ordering::Relaxed);
         self.shared.total.store(total.and_then(|t| i64::try_from(t).ok()).unwrap_or(-1), Ordering::Relaxed);
     }
@@ -110,9 +122,8 @@ impl Progress {
     }
 
     /// A line for the job's log.
-    pub async fn log(&self, level: &'static str, message: impl AsRef<str>) -> Result<(), JobError> {
-        tracing::info!(job = %self.job_id, level, "{}", message.as_ref());
-        Ok(self.store.job_log(self.job_id, level, message.as_ref()).await?)
+    pub async fn log(&self, level: &'static str, note: Note) -> Result<(), JobError> {
+        Ok(write_note(&self.store, self.job_id, level, &note).await?)
     }
 
     /// What the last start left to go on from.
@@ -121,21 +132,59 @@ impl Progress {
     }
 
     pub async fn checkpoint<T: serde::Serialize + Sync>(&self, value: &T) -> Result<(), JobError> {
-        let value = serde_json::to_value(value).map_err(|e| JobError::Failed(e.to_string()))?;
+        let value = serde_json::to_value(value).map_err(|e| JobError::broke("doing.files", e))?;
         Ok(self.store.job_checkpoint(self.job_id, self.start, &value).await?)
     }
 
-    /// Writes the numbers now, so that the last state of an ended job is exact.
-    pub(crate) async fn flush(&self) {
+    /// The job has ended: writes the numbers now, so that its last state is exact.
+    pub(crate) async fn finish(&self, succeeded: bool) {
+        if succeeded {
+            self.shared.end_stage("");
+        }
         if let Err(error) = self.shared.write(&self.store, self.job_id, self.start).await {
             tracing::warn!(id = %self.job_id, %error, "progress was not written");
         }
     }
 }
 
+/// Puts a note into the job's log, and its English into the service's.
+pub(crate) async fn write_note(
+    store: &Store,
+    job: Uuid,
+    level: &'static str,
+    note: &Note,
+) -> crate::store::Result<()> {
+    let message = messages::note(Lang::En, note);
+    tracing::info!(%job, level, "{message}");
+    store.job_log(job, level, &message, note).await
+}
+
 impl Shared {
+    /// Notes how long the current stage took, and begins the next (empty: none).
+    fn end_stage(&self, next: &'static str) {
+        let done = self.done.load(Ordering::Relaxed);
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if !stage.key.is_empty() && stage.key != next {
+            let note =
+                if done > 0 { Note::new("stage_done").with("n", done) } else { Note::new("stage_over") };
+            let seconds = format!("{:.1}", stage.since.elapsed().as_secs_f64());
+            let note = note.worded("stage", &format!("stage.{}", stage.key)).with("seconds", seconds);
+            stage.ended.push(note);
+        }
+        if !next.is_empty() && stage.key != next {
+            stage.key = next;
+            stage.since = Instant::now();
+        }
+    }
+
     async fn write(&self, store: &Store, id: Uuid, start: i32) -> crate::store::Result<Option<bool>> {
-        let stage = *self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stage, ended) = {
+            let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+            (stage.key, std::mem::take(&mut stage.ended))
+        };
+        for note in &ended {
+            write_note(store, id, "info", note).await?;
+        }
         let total = self.total.load(Ordering::Relaxed);
         store
             .job_progress(id, start, stage, self.done.load(Ordering::Relaxed), (total >= 0).then_some(total))

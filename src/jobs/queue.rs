@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::progress::Progress;
+use super::progress::{Progress, write_note};
 use super::{JobError, Services, encode, export, import, scan, train};
-use crate::domain::{JobKind, JobState};
+use crate::domain::{JobKind, JobState, Note};
+use crate::messages::{self, Lang};
 use crate::store::Store;
 use crate::store::jobs::{Begin, Job};
 
@@ -88,26 +89,32 @@ async fn run(services: &Services, id: Uuid, shutdown: watch::Receiver<bool>) -> 
     let Some(lock) = store.lock_job(id).await.map_err(|e| e.to_string())? else {
         return Err("still held by another worker".into());
     };
-    let job = match store.begin_job(id, services.config.worker.max_starts).await.map_err(|e| e.to_string())? {
+    let most = services.config.worker.max_starts;
+    let job = match store.begin_job(id, most).await.map_err(|e| e.to_string())? {
         Begin::Run(job) => job,
         Begin::Skip => return Ok(()),
+        Begin::TooOften(job) => {
+            let note = Note::new("poison").with("n", most);
+            return fail(store, &job, &note).await.map_err(|e| e.to_string());
+        }
     };
     let (progress, writer) = Progress::begin(store, &job, shutdown);
     tracing::info!(%id, kind = job.kind.as_str(), start = job.starts, "job starts");
     let (services2, job2, progress2) = (services.clone(), job.clone(), progress.clone());
     let outcome = tokio::spawn(async move { dispatch(&services2, &job2, &progress2).await })
         .await
-        .unwrap_or_else(|e| Err(JobError::Failed(format!("the job panicked: {}", panic_text(e)))));
-    progress.flush().await;
+        .unwrap_or_else(|e| Err(JobError::failed("panicked", &[("why", &panic_text(e))])));
+    progress.finish(outcome.is_ok()).await;
     drop(writer);
     let ended = match &outcome {
-        Ok(result) => store.end_job(id, job.starts, JobState::Succeeded, Some(result), None).await,
-        Err(JobError::Cancelled) => store.end_job(id, job.starts, JobState::Cancelled, None, None).await,
+        Ok(result) => store.end_job(id, job.starts, JobState::Succeeded, Some(result)).await,
+        Err(JobError::Cancelled) => store.end_job(id, job.starts, JobState::Cancelled, None).await,
         Err(JobError::Superseded) => Ok(()),
         Err(JobError::Transient(_)) => store.return_job(id, job.starts).await,
-        Err(JobError::Failed(why)) => {
-            let _ = store.job_log(id, "error", why).await;
-            store.end_job(id, job.starts, JobState::Failed, None, Some(why)).await
+        Err(JobError::Failed(note)) => fail(store, &job, note).await,
+        // a recipe that was good when it was queued and is not for this version
+        Err(JobError::Refused { why, .. }) => {
+            fail(store, &job, &Note::new("broke").worded("doing", "doing.arguments").with("why", why)).await
         }
     };
     drop(lock);
@@ -119,16 +126,21 @@ async fn run(services: &Services, id: Uuid, shutdown: watch::Receiver<bool>) -> 
     }
 }
 
+async fn fail(store: &Store, job: &Job, note: &Note) -> crate::store::Result<()> {
+    let _ = write_note(store, job.id, "error", note).await;
+    store.fail_job(job.id, job.starts, &messages::note(Lang::En, note), note).await
+}
+
 async fn dispatch(
     services: &Services,
     job: &Job,
     progress: &Progress,
 ) -> Result<serde_json::Value, JobError> {
     fn args<T: serde::de::DeserializeOwned>(job: &Job) -> Result<T, JobError> {
-        serde_json::from_value(job.args.clone()).map_err(|e| JobError::Failed(format!("arguments: {e}")))
+        serde_json::from_value(job.args.clone()).map_err(|e| JobError::broke("doing.arguments", e))
     }
     fn dataset(job: &Job) -> Result<Uuid, JobError> {
-        job.dataset_id.ok_or_else(|| JobError::Failed("its dataset was deleted".into()))
+        job.dataset_id.ok_or_else(|| JobError::failed("dataset_gone", &[]))
     }
     match job.kind {
         JobKind::Import => import::run(services, args(job)?, progress).await,

@@ -40,14 +40,11 @@ pub(crate) async fn run(
     progress.stage("load_features", None);
     let labelled = Labelled::of(&taxonomy, snapshot::labels_of(services, &snapshot).await?)?;
     if labelled.ids.len() < LEAST {
-        return Err(JobError::Failed(format!(
-            "only {} samples have a label; a scan needs at least {LEAST}",
-            labelled.ids.len()
-        )));
+        return Err(JobError::failed("too_few_labels", &[("n", &labelled.ids.len()), ("least", &LEAST)]));
     }
     let features = vectors::features(services, dataset, &labelled.ids, &Field::ALL).await?;
     if features.blocks.is_empty() {
-        return Err(JobError::Failed("no field of any sample could be encoded".into()));
+        return Err(JobError::failed("nothing_encoded", &[]));
     }
     let (selection, features, labelled) = out_of_fold(services, features, labelled, progress).await?;
     let (output, selection, features, labelled) =
@@ -64,7 +61,7 @@ pub(crate) async fn run(
         write_table(&mut out, &scores, &about).map(|()| out)
     })
     .await?
-    .map_err(|e| JobError::Failed(format!("scores: {e}")))?;
+    .map_err(|e| JobError::broke("stage.save", e))?;
     services.blobs.put(&scores_blob, bytes).await?;
     let counts = services.store.dataset_counts(dataset).await?;
     let n_flagged = findings.iter().filter(|f| f.flagged).count();
@@ -116,9 +113,9 @@ impl Labelled {
             class_roots: taxonomy.class_roots(),
         };
         for row in rows {
-            let class = taxonomy.class_index(&row.class).ok_or_else(|| {
-                JobError::Failed(format!("label {:?} is not a class of the taxonomy", row.class))
-            })?;
+            let class = taxonomy
+                .class_index(&row.class)
+                .ok_or_else(|| JobError::failed("class_gone", &[("class", &row.class)]))?;
             out.ids.push(row.sample_id);
             out.y.push(class);
         }
@@ -165,10 +162,10 @@ fn cross_validate(
             &go_on,
         );
         progress.check()?;
-        paths.push(path.map_err(|e| JobError::Failed(format!("out-of-fold head: {e}")))?);
+        paths.push(path.map_err(|e| JobError::broke("stage.out_of_fold", e))?);
         progress.add(1);
     }
-    select(&paths, labelled.n_classes).map_err(|e| JobError::Failed(format!("out-of-fold head: {e}")))
+    select(&paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))
 }
 
 async fn run_detectors(
@@ -211,7 +208,7 @@ async fn run_detectors(
     })
     .await?;
     progress.check()?;
-    let output = result.map_err(|e| JobError::Failed(format!("detectors: {e}")))?;
+    let output = result.map_err(|e| JobError::broke("stage.fusion", e))?;
     Ok((output, selection, features, labelled))
 }
 

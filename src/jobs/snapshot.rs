@@ -49,7 +49,7 @@ pub async fn take(
         snapshot_file::write(&rows.iter().map(as_file_row).collect::<Vec<_>>())
     })
     .await?
-    .map_err(|e| JobError::Failed(format!("snapshot: {e}")))?;
+    .map_err(|e| JobError::broke("stage.snapshot", e))?;
     services.blobs.put(&blob, bytes).await?;
     let snapshot = Snapshot {
         id: id.clone(),
@@ -86,7 +86,7 @@ pub(crate) async fn labels_of(
     let bytes = services.blobs.get(&snapshot.blob).await?;
     tokio::task::spawn_blocking(move || snapshot_file::read(bytes))
         .await?
-        .map_err(|e| JobError::Failed(format!("snapshot {}: {e}", snapshot.id)))
+        .map_err(|e| JobError::broke("stage.snapshot", e))
 }
 
 fn as_file_row(r: &LabelRow) -> snapshot_file::Row {

@@ -10,6 +10,7 @@ use super::progress::Progress;
 use super::scan::Labelled;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
+use crate::domain::Note;
 use crate::encode::{Runtime, run_matrix};
 use crate::store::trainings::Training;
 use crate::train::linear::argmax_rows;
@@ -44,7 +45,7 @@ impl TrainArgs {
             Some(name) if !name.contains(['=', '\n']) => Recipe::preset(name),
             Some(text) => Recipe::parse(text),
         }
-        .map_err(|e| JobError::Failed(e.to_string()))
+        .map_err(|e| JobError::Refused { field: "recipe", why: e.to_string() })
     }
 }
 
@@ -63,7 +64,7 @@ pub(crate) async fn run(
     let labelled = Labelled::of(&taxonomy, snapshot::labels_of(services, &snapshot).await?)?;
     let features = vectors::features(services, dataset, &labelled.ids, &recipe.fields).await?;
     if features.blocks.is_empty() {
-        return Err(JobError::Failed("no field of the recipe could be encoded".into()));
+        return Err(JobError::failed("nothing_encoded", &[]));
     }
     let metadata = vec![
         ("classes".to_owned(), json!(taxonomy.class_ids().collect::<Vec<_>>()).to_string()),
@@ -85,16 +86,14 @@ pub(crate) async fn run(
     .await?;
     let (trained, parity) = trained?;
     if parity.is_none() {
-        progress
-            .log("warn", "ONNX Runtime is missing (run scripts/setup): the exported model was not run")
-            .await?;
+        progress.log("warn", Note::new("onnx_not_run")).await?;
     }
 
     progress.stage("save", None);
     let id = Uuid::now_v7();
     let onnx_blob = format!("models/{}/{id}.onnx", dataset.simple());
     services.blobs.put(&onnx_blob, trained.onnx).await?;
-    let mut metrics = serde_json::to_value(&trained.metrics).map_err(|e| JobError::Failed(e.to_string()))?;
+    let mut metrics = serde_json::to_value(&trained.metrics).map_err(|e| JobError::broke("stage.save", e))?;
     if let Some(m) = metrics.as_object_mut() {
         m.insert("n_train".into(), json!(trained.n_train));
         m.insert("c".into(), json!(trained.c));
@@ -107,7 +106,7 @@ pub(crate) async fn run(
         id,
         snapshot_id: snapshot.id.clone(),
         job_id: Some(progress.job_id),
-        recipe: serde_json::to_value(&recipe).map_err(|e| JobError::Failed(e.to_string()))?,
+        recipe: serde_json::to_value(&recipe).map_err(|e| JobError::broke("stage.save", e))?,
         metrics: metrics.clone(),
         onnx_blob,
         previous_id: None,
@@ -136,14 +135,12 @@ fn train(
     metadata: &[(String, String)],
     progress: &Progress,
 ) -> Result<Trained, JobError> {
-    let failed = |e: crate::train::TrainError| JobError::Failed(format!("training: {e}"));
+    let failed = |e: crate::train::TrainError| JobError::broke("stage.train", e);
     let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seed);
     let rows = |want: bool| -> Vec<usize> { (0..held.len()).filter(|&i| held[i] == want).collect() };
     let (train_rows, test_rows) = (rows(false), rows(true));
     if test_rows.is_empty() {
-        return Err(JobError::Failed(
-            "the held-out split is empty: more labelled samples or a larger holdout".into(),
-        ));
+        return Err(JobError::failed("no_holdout", &[]));
     }
     let x = features.matrix.select(Axis(0), &train_rows);
     let y: Vec<usize> = train_rows.iter().map(|&i| labelled.y[i]).collect();
@@ -190,8 +187,7 @@ struct Parity {
 
 /// Runs the exported file in ONNX Runtime on the probe rows.
 fn parity(dylib: &std::path::Path, t: &Trained) -> Result<Parity, JobError> {
-    let failed =
-        |e: crate::encode::EncodeError| JobError::Failed(format!("the exported model does not run: {e}"));
+    let failed = |e: crate::encode::EncodeError| JobError::broke("doing.onnx", e);
     let runtime = Runtime::load(dylib, 1, &[]).map_err(failed)?;
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), &t.onnx)?;

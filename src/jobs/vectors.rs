@@ -44,7 +44,7 @@ pub(crate) async fn known_rows(
             let (ids, hashes) =
                 tokio::task::spawn_blocking(move || columnar::read_ids(bytes::Bytes::from(bytes)))
                     .await?
-                    .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
+                    .map_err(|e| JobError::broke("doing.embeddings", format!("{}: {e}", file.blob)))?;
             known.extend(ids.into_iter().zip(hashes));
         }
     }
@@ -101,7 +101,7 @@ pub(crate) async fn features(
                 columnar::read_embeddings(bytes::Bytes::from(bytes), false)
             })
             .await?
-            .map_err(|e| JobError::Failed(format!("embeddings {}: {e}", file.blob)))?;
+            .map_err(|e| JobError::broke("doing.embeddings", format!("{}: {e}", file.blob)))?;
             for (id, vector) in read.sample_ids.iter().zip(read.vectors.rows()) {
                 if let Some(&row) = row_of.get(id) {
                     matrix.slice_mut(s![row, b.start..b.start + b.dimension]).assign(&vector);

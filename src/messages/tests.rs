@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::domain::{Detector, JobKind, JobState, LabelSource, Node, Split};
+use crate::domain::{Detector, Gap, JobKind, JobState, LabelSource, Node, Split};
 
 fn parameters(text: &str) -> BTreeSet<&str> {
     text.split('{').skip(1).filter_map(|p| p.split_once('}').map(|(name, _)| name)).collect()
@@ -80,10 +80,13 @@ fn every_key_in_use_exists() {
         literals(text, &["progress.stage(\"", "p.stage(\""])
             .into_iter()
             .for_each(|stage| check(&path, &format!("stage.{stage}"), false));
-        for prefix in ["\"reason.", "\"dataset.", "\"cli."] {
+        literals(text, &["Note::new(\"", "JobError::failed(\""])
+            .into_iter()
+            .for_each(|code| check(&path, &format!("note.{code}"), false));
+        for prefix in ["\"reason.", "\"dataset.", "\"cli.", "\"doing."] {
             text.match_indices(prefix)
                 .filter_map(|(at, _)| text[at + 1..].split_once('"'))
-                .filter(|(k, _)| !k.contains('{') && !k.ends_with(".rs") && !k.ends_with(".html"))
+                .filter(|(k, _)| !k.contains('{') && !k.ends_with('.') && !k.ends_with(".rs") && !k.ends_with(".html"))
                 .for_each(|(k, _)| check(&path, k, false));
         }
     }
@@ -109,6 +112,7 @@ fn every_code_of_the_domain_has_words() {
     for d in ["keep", "relabel", "unsure", "ambiguous", "out_of_taxonomy", "bad_media"] {
         keys.push(format!("decision.{d}"));
     }
+    keys.extend(Gap::ALL.map(|g| format!("gap.{}", g.as_str())));
     keys.extend(crate::media::MediaErrorCode::ALL.map(|c| format!("media_error.{}", c.as_str())));
     let missing: Vec<_> = keys.iter().filter(|k| Lang::En.find(k).is_none()).collect();
     assert!(missing.is_empty(), "{missing:?}");
@@ -269,4 +273,16 @@ fn figures_read_well() {
     assert_eq!(Lang::En.percent(0.999), ">99%");
     assert_eq!(Lang::En.count("count.samples", 1), "1 sample");
     assert_eq!(Lang::En.fill("sample.rank", &[("x", "1")]), "no. {rank}");
+}
+
+#[test]
+fn notes_are_worded_in_both_languages_and_cannot_be_talked_into_reading_the_catalogue() {
+    let said = Note::new("bad_media")
+        .with("id", "@nav.home")
+        .worded("why", "media_error.empty_file")
+        .with("detail", "{id}");
+    assert_eq!(note(Lang::En, &said), "\u{2060}@nav.home: bad media: the file is empty ({id})");
+    assert!(note(Lang::ZhCn, &said).contains(Lang::ZhCn.text("media_error.empty_file")));
+    let newer = Note::new("of_a_later_version").with("n", 3);
+    assert_eq!(note(Lang::ZhCn, &newer), "of_a_later_version: n 3");
 }

@@ -11,7 +11,7 @@ use sqlx::{Postgres, Transaction};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Page, Result, Store};
+use super::{Page, Result, Store, StoreError};
 use crate::domain::Taxonomy;
 
 /// A checked row on its way in. `class` is a leaf of the dataset's taxonomy.
@@ -110,8 +110,13 @@ impl Staging {
 
     /// Merges the staged rows into samples and labels.
     pub async fn merge(&mut self, dataset: Uuid, author: &str, job: Uuid) -> Result<MergeCounts> {
-        sqlx::query("create index on import_rows (external_id)").execute(&mut *self.tx).await?;
-        sqlx::query("analyze import_rows").execute(&mut *self.tx).await?;
+        // Samples have no foreign key (migration 0002): this is what keeps the dataset there.
+        sqlx::query!("select id from datasets where id = $1 for key share", dataset)
+            .fetch_optional(&mut *self.tx)
+            .await?
+            .ok_or_else(|| StoreError::not_found("dataset", dataset.to_string()))?;
+        // without it the planner takes the new table for a small one
+        sqlx::query("analyze import_rows (external_id, class)").execute(&mut *self.tx).await?;
         let (total,): (i64,) =
             sqlx::query_as("select count(*) from import_rows").fetch_one(&mut *self.tx).await?;
         let (added, changed): (i64, i64) = sqlx::query_as(

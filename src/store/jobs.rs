@@ -7,11 +7,12 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Page, Result, Store, StoreError, keyword};
-use crate::domain::{JobKind, JobState};
+use crate::domain::{JobKind, JobState, Note};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Job {
@@ -32,6 +33,8 @@ pub struct Job {
     pub checkpoint: Option<Value>,
     pub result: Option<Value>,
     pub error: Option<String>,
+    /// The same as a code with parameters.
+    pub error_note: Option<Note>,
     pub created_at: DateTime<Utc>,
     pub started_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
@@ -42,7 +45,11 @@ pub struct JobLogLine {
     pub id: i64,
     pub at: DateTime<Utc>,
     pub level: String,
+    /// In English.
     pub message: String,
+    /// The same as a code with parameters.
+    #[schema(value_type = Option<Note>)]
+    pub note: Option<Json<Note>>,
 }
 
 /// What a worker is told when it wants to begin.
@@ -50,8 +57,10 @@ pub struct JobLogLine {
 pub enum Begin {
     /// Go on; `job.starts` is the fencing number of this start.
     Run(Box<Job>),
-    /// Ended already, cancelled before it began, or failed for good just now.
+    /// Ended already, or cancelled before it began.
     Skip,
+    /// As many starts as allowed ended with the death of the worker: to be failed for good.
+    TooOften(Box<Job>),
 }
 
 /// Held while a job runs; dropping it closes the connection and so frees the lock.
@@ -74,6 +83,7 @@ struct Row {
     checkpoint: Option<Value>,
     result: Option<Value>,
     error: Option<String>,
+    error_note: Option<Json<Note>>,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
@@ -96,6 +106,7 @@ impl TryFrom<Row> for Job {
             checkpoint: r.checkpoint,
             result: r.result,
             error: r.error,
+            error_note: r.error_note.map(|n| n.0),
             created_at: r.created_at,
             started_at: r.started_at,
             finished_at: r.finished_at,
@@ -119,7 +130,9 @@ impl Store {
     }
 
     pub async fn job(&self, id: Uuid) -> Result<Job> {
-        sqlx::query_as!(Row, "select * from jobs where id = $1", id)
+        sqlx::query_as!(Row, r#"select id, kind, dataset_id, args, state, starts, stage, done, total, cancel_requested, checkpoint,
+               result, error, error_note as "error_note: Json<Note>", created_at, started_at, finished_at
+               from jobs where id = $1"#, id)
             .fetch_optional(&self.pool)
             .await?
             .ok_or_else(|| StoreError::not_found("job", id.to_string()))?
@@ -130,10 +143,11 @@ impl Store {
     pub async fn jobs(&self, dataset: Option<Uuid>, before: Option<Uuid>, limit: i64) -> Result<Page<Job>> {
         let rows = sqlx::query_as!(
             Row,
-            "select * from jobs
-             where ($1::uuid is null or dataset_id = $1)
+            r#"select id, kind, dataset_id, args, state, starts, stage, done, total, cancel_requested, checkpoint,
+               result, error, error_note as "error_note: Json<Note>", created_at, started_at, finished_at
+             from jobs where ($1::uuid is null or dataset_id = $1)
                and ($2::uuid is null or (created_at, id) < (select created_at, id from jobs where id = $2))
-             order by created_at desc, id desc limit $3",
+             order by created_at desc, id desc limit $3"#,
             dataset,
             before,
             limit + 1
@@ -157,10 +171,12 @@ impl Store {
     }
 
     /// A worker takes the job up. The start is counted here, because the queue's recovery does not
-    /// count crashes: a job on its `max_starts + 1`-th start is failed for good instead.
+    /// count crashes: a job on its `max_starts + 1`-th start is not taken up again.
     pub async fn begin_job(&self, id: Uuid, max_starts: i32) -> Result<Begin> {
         let mut tx = self.pool.begin().await?;
-        let Some(job) = sqlx::query_as!(Row, "select * from jobs where id = $1 for update", id)
+        let Some(job) = sqlx::query_as!(Row, r#"select id, kind, dataset_id, args, state, starts, stage, done, total, cancel_requested, checkpoint,
+               result, error, error_note as "error_note: Json<Note>", created_at, started_at, finished_at
+               from jobs where id = $1 for update"#, id)
             .fetch_optional(&mut *tx)
             .await?
         else {
@@ -178,15 +194,7 @@ impl Store {
             return Ok(Begin::Skip);
         }
         if job.starts >= max_starts {
-            sqlx::query!(
-                "update jobs set state = 'failed', finished_at = now(), error = $2 where id = $1",
-                id,
-                format!("its worker died {max_starts} times while running it; not tried again")
-            )
-            .execute(&mut *tx)
-            .await?;
-            tx.commit().await?;
-            return Ok(Begin::Skip);
+            return Ok(Begin::TooOften(Box::new(job)));
         }
         sqlx::query!(
             "update jobs set state = 'running', starts = starts + 1, started_at = coalesce(started_at, now())
@@ -239,23 +247,30 @@ impl Store {
     }
 
     /// Ends the job unless a later start has taken it over.
-    pub async fn end_job(
-        &self,
-        id: Uuid,
-        start: i32,
-        state: JobState,
-        result: Option<&Value>,
-        error: Option<&str>,
-    ) -> Result<()> {
+    pub async fn end_job(&self, id: Uuid, start: i32, state: JobState, result: Option<&Value>) -> Result<()> {
         sqlx::query!(
-            "update jobs set state = $3, result = coalesce($4, result), error = $5, finished_at = now(),
+            "update jobs set state = $3, result = coalesce($4, result), finished_at = now(),
                done = case when $3 = 'succeeded' then coalesce(total, done) else done end
              where id = $1 and starts = $2 and state = 'running'",
             id,
             start,
             state.as_str(),
-            result,
-            error
+            result
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Fails the job for good, unless a later start has taken it over.
+    pub async fn fail_job(&self, id: Uuid, start: i32, error: &str, note: &Note) -> Result<()> {
+        sqlx::query!(
+            "update jobs set state = 'failed', error = $3, error_note = $4, finished_at = now()
+             where id = $1 and starts = $2 and state in ('queued', 'running')",
+            id,
+            start,
+            error,
+            Json(note) as _
         )
         .execute(&self.pool)
         .await?;
@@ -289,10 +304,17 @@ impl Store {
         self.job(id).await
     }
 
-    pub async fn job_log(&self, id: Uuid, level: &str, message: &str) -> Result<()> {
-        sqlx::query!("insert into job_log (job_id, level, message) values ($1, $2, $3)", id, level, message)
-            .execute(&self.pool)
-            .await?;
+    /// A line for the log, in English and as a note.
+    pub async fn job_log(&self, id: Uuid, level: &str, message: &str, note: &Note) -> Result<()> {
+        sqlx::query!(
+            "insert into job_log (job_id, level, message, note) values ($1, $2, $3, $4)",
+            id,
+            level,
+            message,
+            Json(note) as _
+        )
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
@@ -300,7 +322,8 @@ impl Store {
     pub async fn job_log_lines(&self, id: Uuid, after: i64, limit: i64) -> Result<Vec<JobLogLine>> {
         Ok(sqlx::query_as!(
             JobLogLine,
-            "select id, at, level, message from job_log where job_id = $1 and id > $2 order by id limit $3",
+            r#"select id, at, level, message, note as "note: Json<Note>" from job_log
+               where job_id = $1 and id > $2 order by id limit $3"#,
             id,
             after,
             limit

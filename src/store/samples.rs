@@ -1,13 +1,13 @@
 //! Samples: reading them one by one, in pages, and in the batches that jobs work through.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Page, Result, Store, StoreError, keyword};
-use crate::domain::{LabelSource, MediaState, OcrLine, SampleText, Split};
+use crate::domain::{Gap, LabelSource, MediaState, OcrLine, SampleText, Split};
 
 /// A sample with its labels, as pages and API show it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -97,6 +97,18 @@ impl TryFrom<Row> for Sample {
     }
 }
 
+/// Which samples a list shows; the parts are joined by "and".
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SampleFilter {
+    /// Current label is this class.
+    pub class: Option<String>,
+    pub split: Option<Split>,
+    /// Only samples that lack this.
+    #[param(inline)]
+    pub missing: Option<Gap>,
+}
+
 /// Texts of one sample, for the encoders.
 #[derive(Clone, Debug)]
 pub struct TextRow {
@@ -172,12 +184,11 @@ impl Store {
         .collect()
     }
 
-    /// In id order after `after`; filtered by current class and split when given.
+    /// In id order after `after`.
     pub async fn samples(
         &self,
         dataset: Uuid,
-        class: Option<&str>,
-        split: Option<Split>,
+        filter: &SampleFilter,
         after: i64,
         limit: i64,
     ) -> Result<Page<Sample>> {
@@ -191,12 +202,21 @@ impl Store {
                left join review_status r on r.sample_id = s.id
                where s.dataset_id = $1 and s.id > $2
                  and ($3::text is null or c.class = $3) and ($4::text is null or s.split = $4)
+                 and ($6::text is null or case $6
+                   when 'label' then c.class is null
+                   when 'title' then s.title = ''
+                   when 'asr' then s.asr = ''
+                   when 'ocr' then s.ocr = '[]'
+                   when 'media' then s.media_blob is null and s.media_state = 'none'
+                   when 'bad_media' then s.media_state = 'bad'
+                   else s.media_state = 'none' and s.media_blob is not null end)
                order by s.id limit $5"#,
             dataset,
             after,
-            class,
-            split.map(Split::as_str),
-            limit + 1
+            filter.class.as_deref(),
+            filter.split.map(Split::as_str),
+            limit + 1,
+            filter.missing.map(Gap::as_str)
         )
         .fetch_all(&self.pool)
         .await?;

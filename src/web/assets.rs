@@ -24,9 +24,11 @@ macro_rules! assets {
 static ASSETS: &[Asset] = assets![
     "css/base.css",
     "css/data.css",
+    "css/docs.css",
     "css/review.css",
     "js/api.js",
     "js/dataset.js",
+    "js/docs.js",
     "js/import.js",
     "js/job.js",
     "js/keys.js",

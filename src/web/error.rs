@@ -215,7 +215,8 @@ impl From<JobError> for Problem {
             JobError::Cancelled | JobError::Superseded => {
                 Self::new(StatusCode::CONFLICT, "cancelled", error.to_string())
             }
-            JobError::Failed(why) => Self::internal(why),
+            JobError::Refused { field, why } => Self::invalid(field, field, why),
+            JobError::Failed(_) => Self::internal(error),
         }
     }
 }

@@ -10,6 +10,18 @@ const errors = document.getElementById("import-errors");
 const chosen = (name) => form.querySelector(`[name=${name}]:checked`)?.value;
 const file = (name) => form.querySelector(`[name=${name}][type=file]`)?.files[0];
 
+// The browser words its own file button in its own language: ours speaks the page's.
+for (const input of form.querySelectorAll("input[type=file]")) {
+  const box = Object.assign(document.createElement("label"), { className: "file" });
+  const name = Object.assign(document.createElement("span"), { textContent: t("js.no_file") });
+  const button = Object.assign(document.createElement("span"), { className: "button", textContent: t("js.choose_file") });
+  if (input.dataset.from) box.dataset.from = input.dataset.from;
+  delete input.dataset.from;
+  input.replaceWith(box);
+  box.append(input, button, name);
+  input.addEventListener("change", () => (name.textContent = input.files[0]?.name ?? t("js.no_file")));
+}
+
 // picking a file picks its choice too
 for (const [input, group, value] of [["taxonomy", "taxonomy_from", "file"], ["media", "media_from", "zip"], ["features", "media_from", "features"]]) {
   form.querySelector(`[name=${input}][type=file]`)?.addEventListener("change", () => {

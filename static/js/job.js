@@ -1,6 +1,6 @@
 // Jobs, live: the list's open rows and the page of one job.
 import { post } from "./api.js";
-import { t } from "./messages.js";
+import { said, t } from "./messages.js";
 import { follow, setBar } from "./progress.js";
 
 for (const row of document.querySelectorAll("tr[data-job]")) {
@@ -49,7 +49,7 @@ if (page?.dataset.open === "true") {
       const at = document.createElement("time");
       at.dateTime = line.at;
       at.textContent = new Date(line.at).toLocaleTimeString(document.documentElement.lang);
-      item.append(at, " ", Object.assign(document.createElement("span"), { textContent: line.message }));
+      item.append(at, " ", Object.assign(document.createElement("span"), { textContent: said(line.note, line.message) }));
       const low = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
       list.append(item);
       if (low) list.scrollTop = list.scrollHeight;

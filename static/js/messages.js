@@ -10,6 +10,14 @@ export function t(key, parameters = {}) {
 // The words for a code that may be newer than the catalogue.
 export const known = (key, otherwise) => all[key] ?? otherwise;
 
+// What a job says: a code with parameters (those with @ are keys themselves); else the text as written.
+export function said(note, written) {
+  const text = note && all[`note.${note.code}`];
+  if (!text) return written;
+  const worded = Object.entries(note.args ?? {}).map(([name, value]) => [name, value.startsWith("@") ? known(value.slice(1), value.slice(1)) : value]);
+  return t(`note.${note.code}`, Object.fromEntries(worded));
+}
+
 // A counted noun: `key.one` or `key.other`.
 export function count(key, n) {
   return t(`${key}.${n === 1 ? "one" : "other"}`, { n: number(n) });

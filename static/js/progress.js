@@ -1,7 +1,7 @@
 // Following a job: events from the server while it is open, with rate and time left from the last
 // ten seconds. Falls back to asking every two seconds when the stream cannot be had.
 import { get } from "./api.js";
-import { clock, known, number, t } from "./messages.js";
+import { clock, known, number, said, t } from "./messages.js";
 
 const ended = (job) => !["queued", "running"].includes(job.state);
 const WINDOW = 10000;
@@ -23,6 +23,7 @@ export function follow(id, { progress, log }) {
     progress({
       ...job,
       ended: ended(job),
+      error: said(job.error_note, job.error),
       rate,
       left,
       stageText: job.stage && !ended(job) ? known(`stage.${job.stage}`, job.stage) : "",

@@ -3,7 +3,7 @@
 import { uuid } from "./api.js";
 import { onKey } from "./keys.js";
 import { localTimes } from "./main.js";
-import { t } from "./messages.js";
+import { lang, t } from "./messages.js";
 import { add } from "./outbox.js";
 import { classes, picker } from "./picker.js";
 import { player } from "./player.js";
@@ -108,6 +108,12 @@ function showLast() {
   const entry = JSON.parse(sessionStorage.getItem(LAST) || "null");
   line.replaceChildren();
   if (!entry) return;
+  // the page may have changed its language since
+  if (entry.cls && entry.lang !== lang)
+    classes(review.dataset.api)
+      .then((list) => list.find((c) => c.id === entry.cls)?.name)
+      .then((name) => name && remember({ ...entry, name, lang }))
+      .catch(() => {});
   const link = Object.assign(document.createElement("a"), { href: entry.href, textContent: t("js.change") });
   link.dataset.change = "";
   line.append(
@@ -117,7 +123,12 @@ function showLast() {
   );
 }
 
-function decide(decision, cls, name) {
+function remember(entry) {
+  sessionStorage.setItem(LAST, JSON.stringify(entry));
+  showLast();
+}
+
+function decide(decision, cls, name, kept) {
   if (decided) return;
   decided = true;
   const here = location.pathname + location.search;
@@ -134,6 +145,8 @@ function decide(decision, cls, name) {
     url: `${review.dataset.api}/samples/${review.dataset.sample}/reviews`,
     body,
     name: decision === "keep" || decision === "relabel" ? name : "",
+    cls: cls ?? kept,
+    lang,
     title: review.dataset.title,
     href: here,
   };
@@ -162,7 +175,7 @@ function begin() {
   choice = picker(review, review.dataset.api, (id, name) => decide("relabel", id, name));
   review.addEventListener("click", (event) => {
     const button = event.target.closest("[data-decision]");
-    if (button) decide(button.dataset.decision, button.dataset.class, button.dataset.name);
+    if (button) decide(button.dataset.decision, button.dataset.class, button.dataset.name, button.dataset.id);
     if (event.target.closest("[data-help]")) document.getElementById("keys").showModal();
     const walk = event.target.closest('a[rel="next"], a[rel="prev"], a[data-change]');
     if (walk && !event.metaKey && !event.ctrlKey && !event.shiftKey) {

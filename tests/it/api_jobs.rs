@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tamis::domain::JobState;
+use tamis::domain::{JobState, Note};
 use tamis::store::jobs::Begin;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ async fn queued(app: &TestApp) -> Uuid {
 async fn begin(app: &TestApp, id: Uuid) -> i32 {
     match app.services.store.begin_job(id, 3).await.unwrap() {
         Begin::Run(job) => job.starts,
-        Begin::Skip => panic!("the job should start"),
+        Begin::Skip | Begin::TooOften(_) => panic!("the job should start"),
     }
 }
 
@@ -70,7 +70,7 @@ async fn the_log_goes_on_from_a_line() {
     let app = TestApp::new().await;
     let id = queued(&app).await;
     for i in 0..5 {
-        app.services.store.job_log(id, "info", &format!("line {i}")).await.unwrap();
+        app.services.store.job_log(id, "info", &format!("line {i}"), &Note::new("rule")).await.unwrap();
     }
     let first = app.get_json(&format!("/api/v1/jobs/{id}/log?limit=2")).await;
     assert_eq!(first["items"].as_array().unwrap().len(), 2);
@@ -89,17 +89,22 @@ async fn the_live_view_tells_everything_and_ends_with_the_job() {
         let start = begin(&app, id).await;
         for done in [0, 10, 25] {
             store.job_progress(id, start, "stage.scan", done, Some(25)).await.unwrap();
-            store.job_log(id, "info", &format!("at {done}")).await.unwrap();
+            store
+                .job_log(id, "info", &format!("at {done}"), &Note::new("rule").with("why", done))
+                .await
+                .unwrap();
             tokio::time::sleep(Duration::from_millis(600)).await;
         }
-        store.job_log(id, "info", "last words").await.unwrap();
-        store.end_job(id, start, JobState::Succeeded, Some(&json!({"ok": true})), None).await.unwrap();
+        store.job_log(id, "info", "last words", &Note::new("rule")).await.unwrap();
+        store.end_job(id, start, JobState::Succeeded, Some(&json!({"ok": true}))).await.unwrap();
     };
     let ((status, text), ()) = tokio::join!(listen(&app, id, None), work);
     assert_eq!(status, 200);
     let events = events(&text);
     let logs: Vec<_> = events.iter().filter(|e| e.0 == "log").map(|e| e.2["message"].clone()).collect();
     assert_eq!(logs, ["at 0", "at 10", "at 25", "last words"]);
+    let note = &events.iter().filter(|e| e.0 == "log").nth(1).unwrap().2["note"];
+    assert_eq!(note, &json!({"code": "rule", "args": {"why": "10"}}));
     let progress: Vec<&Value> = events.iter().filter(|e| e.0 == "progress").map(|e| &e.2).collect();
     assert!(progress.windows(2).all(|w| w[0]["done"].as_i64() <= w[1]["done"].as_i64()));
     assert!(progress.iter().any(|p| p["rate_per_second"].as_f64().is_some_and(|r| r > 0.0)), "{text}");

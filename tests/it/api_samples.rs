@@ -81,3 +81,37 @@ async fn samples_of_one_dataset_are_nothing_in_another() {
     app.get(&format!("/api/v1/datasets/e/samples/%23{id}")).await.problem(404, "not_found");
     app.get(&format!("/media/e/{id}")).await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn samples_are_found_by_what_they_lack() {
+    let app = TestApp::working().await;
+    let rows =
+        br#"{"id": "whole", "title": "t", "asr": "a", "ocr": [{"time": 0, "text": "o"}], "label": "a1"}
+{"id": "mute", "title": "t", "ocr": [{"time": 0, "text": "o"}], "label": "a2"}
+{"id": "bare", "title": "", "label": null}
+"#;
+    let args = app.import_args("d", "rows.jsonl", rows).await;
+    let id = app.services.enqueue_import(&args).await.unwrap();
+    app.done(id).await;
+    for (missing, expected) in [
+        ("label", vec!["bare"]),
+        ("title", vec!["bare"]),
+        ("asr", vec!["mute", "bare"]),
+        ("ocr", vec!["bare"]),
+        ("media", vec!["whole", "mute", "bare"]),
+        ("bad_media", vec![]),
+        ("media_pending", vec![]),
+    ] {
+        let found = app.walk(&format!("/api/v1/datasets/d/samples?missing={missing}"), 2).await;
+        let ids: Vec<_> = found.iter().map(|s| s["external_id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{missing}");
+        let page = app.get(&format!("/datasets/d/samples?missing={missing}&lang=zh-CN")).await;
+        let html = String::from_utf8(page.bytes).unwrap();
+        assert_eq!(page.status, 200);
+        assert_eq!(html.matches("<a class=\"title\"").count(), expected.len(), "{missing}");
+    }
+    app.get("/api/v1/datasets/d/samples?missing=everything").await.problem_with("missing", "query");
+    // the dataset's page leads there
+    let page = String::from_utf8(app.get("/datasets/d").await.bytes).unwrap();
+    assert!(page.contains("/datasets/d/samples?missing=asr"), "{page}");
+}

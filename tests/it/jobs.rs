@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tamis::domain::{JobKind, JobState};
+use tamis::domain::{JobKind, JobState, Note};
 use tamis::jobs::import::MediaSource;
 use tamis::store::jobs::Begin;
 
@@ -16,7 +16,7 @@ fn worker(app: &TestApp) -> std::process::Child {
     Command::new(TAMIS)
         .args(["worker", "--state"])
         .arg(app.state.path())
-        .env("DATABASE_URL", app.url())
+        .env("DATABASE_URL", app.database_url())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
         .spawn()
@@ -80,18 +80,20 @@ async fn a_killed_workers_job_is_taken_up_again_and_loses_and_doubles_nothing() 
 
 #[tokio::test]
 async fn a_poison_job_fails_for_good_after_three_starts() {
-    let app = TestApp::new().await;
-    let store = &app.services.store;
-    let id = store.insert_job(JobKind::Encode, None, &serde_json::json!({})).await.unwrap();
+    let mut app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("d", 1).await;
+    let id = app.services.enqueue_encode(dataset).await.unwrap();
+    let store = app.services.store.clone();
     for start in 1..=3 {
         // begins and never ends: its worker died
         let Begin::Run(job) = store.begin_job(id, 3).await.unwrap() else { panic!("start {start} refused") };
         assert_eq!(job.starts, start);
     }
-    assert!(matches!(store.begin_job(id, 3).await.unwrap(), Begin::Skip));
-    let job = store.job(id).await.unwrap();
-    assert_eq!(job.state, JobState::Failed);
+    app.work();
+    let job = app.ended(id).await;
+    assert_eq!((job.state, job.starts), (JobState::Failed, 3));
     assert!(job.error.unwrap().contains("3 times"));
+    assert_eq!(job.error_note, Some(Note::new("poison").with("n", 3)));
 }
 
 #[tokio::test]
@@ -102,7 +104,7 @@ async fn a_superseded_worker_cannot_write_over_its_successor() {
     let Begin::Run(old) = store.begin_job(id, 3).await.unwrap() else { panic!() };
     let Begin::Run(new) = store.begin_job(id, 3).await.unwrap() else { panic!() };
     assert_eq!(store.job_progress(id, old.starts, "x", 1, None).await.unwrap(), None);
-    store.end_job(id, old.starts, JobState::Failed, None, Some("old")).await.unwrap();
+    store.fail_job(id, old.starts, "old", &Note::new("rule")).await.unwrap();
     assert_eq!(store.job_progress(id, new.starts, "y", 2, None).await.unwrap(), Some(false));
     assert_eq!(store.job(id).await.unwrap().state, JobState::Running);
     // and while one holds the lock nobody else runs it
@@ -145,4 +147,12 @@ async fn a_job_that_fails_says_why_and_is_not_tried_again() {
     let job = app.ended(id).await;
     assert_eq!((job.state, job.starts), (JobState::Failed, 1));
     assert!(job.error.unwrap().contains("at least"), "four samples are too few to scan");
+    // and in the reader's language
+    let answer = app.get(&format!("/jobs/{id}?lang=zh-CN")).await;
+    let page = String::from_utf8(answer.bytes).unwrap();
+    assert!(page.contains("只有 4 个样本有标签"), "{page}");
+    // each ended stage has its line
+    let lines = app.services.store.job_log_lines(id, 0, 100).await.unwrap();
+    let codes: Vec<_> = lines.iter().filter_map(|l| Some(l.note.as_ref()?.code.as_str())).collect();
+    assert!(codes.contains(&"stage_over") && codes.last() == Some(&"too_few_labels"), "{codes:?}");
 }

@@ -111,3 +111,65 @@ async fn a_decision_about_another_datasets_sample_or_class_is_refused() {
         );
     }
 }
+
+/// Rows of a table that belong to the dataset, or all of a table that names none.
+async fn rows(app: &TestApp, table: &str) -> i64 {
+    let sql = format!("select count(*) from {table}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(app.services.store.pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn labels_and_findings_need_a_sample_of_their_own_dataset() {
+    let app = TestApp::new().await;
+    let d = app.dataset_with_samples("d", 3).await;
+    let e = app.dataset_with_samples("e", 1).await;
+    let sample = app.sample_ids(d).await[0];
+    let scan = app.scan(d, 1).await;
+    let label = async |dataset: Uuid, sample: i64| {
+        sqlx::query("insert into labels (dataset_id, sample_id, class, source, author) values ($1, $2, 'cat', 'rule', 'x')")
+            .bind(dataset)
+            .bind(sample)
+            .execute(app.services.store.pool())
+            .await
+    };
+    let refused = |r: Result<sqlx::postgres::PgQueryResult, sqlx::Error>| {
+        r.unwrap_err().as_database_error().is_some_and(|e| e.code().as_deref() == Some("23503"))
+    };
+    assert!(refused(label(d, 999_999).await), "a sample that is not there");
+    assert!(refused(label(e, sample).await), "a sample of another dataset");
+    assert!(refused(label(Uuid::new_v4(), sample).await), "a dataset that is not there");
+    label(d, sample).await.unwrap();
+    let foreign = app.sample_ids(e).await[0];
+    let moved = sqlx::query(
+        "insert into findings select scan_id, $2, 99, suspicion, flagged, given_class, suggested_class, suggested_p,
+           self_confidence, normalized_margin, detectors, reason, neighbours, cluster
+         from findings where scan_id = $1 and rank = 1",
+    )
+    .bind(scan)
+    .bind(foreign)
+    .execute(app.services.store.pool())
+    .await;
+    assert!(refused(moved), "a finding about a sample of another dataset");
+}
+
+#[tokio::test]
+async fn a_deleted_dataset_leaves_nothing_and_touches_no_other() {
+    let app = TestApp::new().await;
+    let d = app.dataset_with_samples("d", 5).await;
+    app.dataset_with_samples("e", 2).await;
+    app.scan(d, 3).await;
+    let id = uuid::Uuid::now_v7();
+    let review = serde_json::json!({"client_id": id, "decision": "relabel", "class": "dog"});
+    assert_eq!(app.post_json("/api/v1/datasets/d/samples/s0/reviews", &review).await.status, 201);
+    app.services.store.delete_dataset(d).await.unwrap();
+    for (table, left) in [
+        ("samples", 2),
+        ("labels", 2),
+        ("current_labels", 2),
+        ("findings", 0),
+        ("reviews", 0),
+        ("review_status", 0),
+    ] {
+        assert_eq!(rows(&app, table).await, left, "{table}");
+    }
+}

@@ -26,8 +26,8 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         (
             "jobs",
             &[
-                "arrays", "blobs", "config", "detect", "domain", "encode", "exchange", "media", "native",
-                "store", "train",
+                "arrays", "blobs", "config", "detect", "domain", "encode", "exchange", "media", "messages",
+                "native", "store", "train",
             ],
         ),
         ("web", &["blobs", "config", "domain", "jobs", "messages", "native", "store"]),

@@ -63,9 +63,11 @@ async fn template(url: &str) -> &'static str {
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     TEMPLATE
         .get_or_init(|| async {
-            let sums: Vec<u8> =
-                tamis::store::MIGRATOR.iter().flat_map(|m| m.checksum.iter().copied()).collect();
-            let name = format!("tamis_test_template_{}", hex::encode(&sums[..6.min(sums.len())]));
+            let sums = tamis::store::MIGRATOR.iter().flat_map(|m| m.checksum.iter());
+            // FNV-1a over all of them: a migration added is another template
+            let hash = sums
+                .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
+            let name = format!("tamis_test_template_{hash:016x}");
             let mut admin = admin(url).await;
             sqlx::query("select pg_advisory_lock(7412001)").execute(&mut admin).await.unwrap();
             let there: bool =
@@ -170,16 +172,16 @@ impl TestApp {
     /// With a worker in this process, so that jobs run.
     pub(crate) async fn working() -> Self {
         let mut app = Self::new().await;
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let services = app.services.clone();
-        let task = tokio::spawn(async move { tamis::jobs::queue::work(&services, stopped).await.unwrap() });
-        app.worker = Some((stop, task));
+        app.work();
         app
     }
 
-    /// The database's URL, for processes of their own.
-    pub(crate) fn url(&self) -> String {
-        with_database(&self.server, &self.database)
+    /// Starts a worker in this process.
+    pub(crate) fn work(&mut self) {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let services = self.services.clone();
+        let task = tokio::spawn(async move { tamis::jobs::queue::work(&services, stopped).await.unwrap() });
+        self.worker = Some((stop, task));
     }
 
     /// Waits until the job has ended.
@@ -311,7 +313,7 @@ impl TestApp {
 
     /// Internal ids in order.
     pub(crate) async fn sample_ids(&self, dataset: Uuid) -> Vec<i64> {
-        let page = self.services.store.samples(dataset, None, None, 0, 1000).await.unwrap();
+        let page = self.services.store.samples(dataset, &Default::default(), 0, 1000).await.unwrap();
         page.items.iter().map(|s| s.id).collect()
     }
 

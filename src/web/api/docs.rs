@@ -1,10 +1,9 @@
-//! The OpenAPI document, and a page to browse it that needs no network.
+//! The OpenAPI document; `/api/docs` is the page to browse it.
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
@@ -23,21 +22,10 @@ const BAD_REQUEST: (&str, &str) = ("400", "The body cannot be read");
 
 pub(super) fn router(document: OpenApi) -> Router<Services> {
     let document: Arc<str> = finish(&document).to_string().into();
-    Router::new()
-        .route(
-            "/api/openapi.json",
-            get(async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string())),
-        )
-        .route("/api/docs", get(async || Html(include_str!("docs.html"))))
-        .route(
-            "/api/docs/docs.js",
-            get(async || text("text/javascript; charset=utf-8", include_str!("docs.js"))),
-        )
-        .route("/api/docs/docs.css", get(async || text("text/css; charset=utf-8", include_str!("docs.css"))))
-}
-
-fn text(kind: &'static str, content: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], content).into_response()
+    Router::new().route(
+        "/api/openapi.json",
+        get(async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string())),
+    )
 }
 
 /// Adds what every operation has in common: the error answers, and on POST the idempotency key.

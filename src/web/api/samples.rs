@@ -1,14 +1,11 @@
 //! Samples: in pages, one by one, and everything that was ever said about one.
 
 use axum::extract::State;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::domain::Split;
 use crate::jobs::Services;
 use crate::store::reviews::HistoryEntry;
-use crate::store::samples::Sample;
+use crate::store::samples::{Sample, SampleFilter};
 use crate::web::error::Problem;
 use crate::web::extract::{Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -17,32 +14,21 @@ pub(super) fn router() -> OpenApiRouter<Services> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(history))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct Filter {
-    /// Current label is this class.
-    class: Option<String>,
-    split: Option<Split>,
-}
-
 /// List samples
 ///
 /// In the order in which they came in.
 #[utoipa::path(get, path = "/datasets/{dataset}/samples", tag = "samples",
-    params(("dataset" = String, Path, description = "Id or name"), Filter, PageParams),
+    params(("dataset" = String, Path, description = "Id or name"), SampleFilter, PageParams),
     responses((status = 200, description = "A page", body = Paged<Sample>)))]
 async fn list(
     State(services): State<Services>,
     Path(dataset): Path<String>,
-    Query(filter): Query<Filter>,
+    Query(filter): Query<SampleFilter>,
     paging: Paging,
 ) -> Result<axum::Json<Paged<Sample>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let after: i64 = paging.after("samples")?.unwrap_or(0);
-    let page = services
-        .store
-        .samples(dataset.id, filter.class.as_deref(), filter.split, after, paging.limit)
-        .await?;
+    let page = services.store.samples(dataset.id, &filter, after, paging.limit).await?;
     Ok(axum::Json(Paged::of("samples", page)))
 }
 

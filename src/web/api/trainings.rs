@@ -7,8 +7,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{Accepted, accepted, check_snapshot};
+use crate::jobs::Services;
 use crate::jobs::train::TrainArgs;
-use crate::jobs::{JobError, Services};
 use crate::store::jobs::Job;
 use crate::store::trainings::Training;
 use crate::web::blob::{self, Download};
@@ -50,10 +50,6 @@ async fn create(
 ) -> Result<Accepted, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     check_snapshot(&services, dataset.id, args.snapshot.as_deref()).await?;
-    args.check().map_err(|e| match e {
-        JobError::Failed(why) => Problem::invalid("recipe", "recipe", why),
-        other => other.into(),
-    })?;
     let job = services.enqueue_train(dataset.id, &args).await?;
     accepted(&services, job).await
 }

@@ -12,7 +12,7 @@ use super::names::{ClassName, bar, score, short};
 use super::reader::Moment;
 use super::summary::{NoiseView, noise};
 use super::{Reader, address, render};
-use crate::domain::Taxonomy;
+use crate::domain::{Gap, Taxonomy};
 use crate::jobs::Services;
 use crate::messages::Lang;
 use crate::store::datasets::{ClassCount, DatasetCounts};
@@ -52,6 +52,8 @@ pub(super) struct Fact {
     pub(super) count: String,
     pub(super) width: Option<String>,
     pub(super) zero: bool,
+    /// The samples that are counted.
+    pub(super) href: Option<String>,
 }
 
 pub(super) struct ScanView {
@@ -154,29 +156,37 @@ pub(super) fn class_rows(
 }
 
 /// Counts of samples, and of what is missing in them.
-pub(super) fn facts(page: &Reader, c: &DatasetCounts) -> (Vec<Fact>, Vec<Fact>) {
-    let fact = |key: &str, n: i64, whole: Option<i64>| Fact {
+pub(super) fn facts(page: &Reader, c: &DatasetCounts, href: &str) -> (Vec<Fact>, Vec<Fact>) {
+    let fact = |key: &str, n: i64, whole: Option<i64>, href: Option<String>| Fact {
         name: page.lang.text(key).to_owned(),
         count: page.lang.number(n),
         width: whole.map(|w| bar(n, w)),
         zero: n == 0,
+        href,
+    };
+    let lacking = |gap: Gap| {
+        let query = address::query(&[("missing", gap.as_str())]);
+        Some(format!("{href}/samples?{query}"))
+    };
+    let gap = |gap: Gap, n: i64| {
+        fact(&format!("gap.{}", gap.as_str()), n, Some(c.samples), lacking(gap).filter(|_| n > 0))
     };
     let of = Some(c.samples);
     (
         vec![
-            fact("dataset.samples", c.samples, None),
-            fact("dataset.labelled", c.labelled, of),
-            fact("dataset.unlabelled", c.unlabelled, of),
-            fact("dataset.reviewed", c.reviewed, of),
-            fact("dataset.corrected", c.corrected, of),
+            fact("dataset.samples", c.samples, None, Some(format!("{href}/samples"))),
+            fact("dataset.labelled", c.labelled, of, None),
+            fact("dataset.unlabelled", c.unlabelled, of, lacking(Gap::Label)),
+            fact("dataset.reviewed", c.reviewed, of, None),
+            fact("dataset.corrected", c.corrected, of, None),
         ],
         vec![
-            fact("dataset.missing_title", c.missing_title, of),
-            fact("dataset.missing_asr", c.missing_asr, of),
-            fact("dataset.missing_ocr", c.missing_ocr, of),
-            fact("dataset.missing_media", c.missing_media, of),
-            fact("dataset.bad_media", c.bad_media, of),
-            fact("dataset.media_pending", c.media_pending, of),
+            gap(Gap::Title, c.missing_title),
+            gap(Gap::Asr, c.missing_asr),
+            gap(Gap::Ocr, c.missing_ocr),
+            gap(Gap::Media, c.missing_media),
+            gap(Gap::BadMedia, c.bad_media),
+            gap(Gap::MediaPending, c.media_pending),
         ],
     )
 }
@@ -203,7 +213,7 @@ impl SnapshotView {
             id: s.id.clone(),
             short: short(&s.id),
             at: s.created_at.into(),
-            author: s.author.clone(),
+            author: page.author(&s.author),
             // a job that takes a snapshot gives its kind as the reason
             reason: page.lang.find(&format!("job_kind.{}", s.reason)).unwrap_or(&s.reason).to_owned(),
             labelled: page.lang.number(s.n_labelled),
@@ -255,7 +265,7 @@ pub(super) async fn show(
     let snapshots = store.snapshots(id, RECENT).await?;
     let trainings = store.trainings(id, RECENT).await?;
     let exports = store.exports(id, RECENT).await?;
-    let (facts, gaps) = facts(&page, &counts);
+    let (facts, gaps) = facts(&page, &counts, &href);
     render(&DatasetPage {
         facts,
         gaps,

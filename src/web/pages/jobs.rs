@@ -16,6 +16,7 @@ use super::reader::{Moment, clock};
 use super::{Reader, address, render};
 use crate::domain::{JobKind, JobState};
 use crate::jobs::Services;
+use crate::messages::said;
 use crate::store::StoreError;
 use crate::store::imports::ImportError;
 use crate::store::jobs::{Job, JobLogLine};
@@ -124,7 +125,7 @@ impl JobView {
             created: job.created_at.into(),
             took: took.unwrap_or_else(|| "–".into()),
             starts: job.starts,
-            error: job.error.clone(),
+            error: job.error.as_deref().map(|e| said(lang, job.error_note.as_ref(), e)),
             dataset: dataset.map(str::to_owned),
             dataset_href: dataset.map(address::dataset).unwrap_or_default(),
         }
@@ -227,7 +228,7 @@ pub(super) async fn show(
     let (errors, more_errors) = errors.map_or_else(Default::default, |p| (p.items, p.next.is_some()));
     render(&JobPage {
         job: JobView::of(&page, &job, dataset.as_deref()),
-        log: log.into_iter().map(LogView::from).collect(),
+        log: log.into_iter().map(|l| LogView::of(&page, l)).collect(),
         facts: facts(&page, job.result.as_ref()),
         links: links(&page, &job, dataset.as_deref()),
         errors: errors.iter().map(|e| ErrorView::of(&page, e)).collect(),
@@ -237,8 +238,9 @@ pub(super) async fn show(
     })
 }
 
-impl From<JobLogLine> for LogView {
-    fn from(l: JobLogLine) -> Self {
-        Self { id: l.id, at: l.at.into(), level: l.level, message: l.message }
+impl LogView {
+    fn of(page: &Reader, l: JobLogLine) -> Self {
+        let message = said(page.lang, l.note.as_deref(), &l.message);
+        Self { id: l.id, at: l.at.into(), level: l.level, message }
     }
 }

@@ -4,12 +4,14 @@
 pub(crate) mod address;
 mod dataset;
 mod datasets;
+mod docs;
 mod error;
 mod import;
 mod jobs;
 mod names;
 pub(crate) mod reader;
 mod sample;
+mod samples;
 mod summary;
 mod suspects;
 mod training;
@@ -35,9 +37,11 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets", get(async || Redirect::permanent("/")))
         .route("/import", get(import::show))
         .route("/datasets/{name}", get(dataset::show))
+        .route("/datasets/{name}/samples", get(samples::show))
         .route("/datasets/{name}/suspects", get(suspects::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
+        .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .layer(axum::middleware::from_fn(reader::remember))

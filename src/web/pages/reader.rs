@@ -123,11 +123,20 @@ impl Reader {
 
     /// The section of the main navigation that this page belongs to.
     pub(crate) fn section(&self) -> &'static str {
-        if self.path.starts_with("/jobs") { "jobs" } else { "datasets" }
+        match self.path.as_str() {
+            p if p.starts_with("/jobs") => "jobs",
+            p if p.starts_with("/api") => "api",
+            _ => "datasets",
+        }
     }
 
     pub(crate) fn t<'a>(&self, key: &'a str) -> &'a str {
         self.lang.text(key)
+    }
+
+    /// Who said something; authors that are not people are worded.
+    pub(crate) fn author(&self, author: &str) -> String {
+        self.lang.find(&format!("author.{author}")).unwrap_or(author).to_owned()
     }
 
     /// A message with one parameter.

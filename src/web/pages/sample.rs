@@ -236,7 +236,7 @@ impl HistoryView {
         Self {
             at: e.at.into(),
             what: lang.text(&format!("{kind}.{}", e.what)).to_owned(),
-            author: e.author.clone(),
+            author: page.author(&e.author),
             classes: classes.collect::<Vec<_>>().join(lang.text("list.separator")),
             comment: e.comment.clone(),
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::dataset::*;
 use super::*;
 use crate::domain::{Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy};
-use crate::domain::{JobKind, JobState, LabelSource};
+use crate::domain::{Gap, JobKind, JobState, LabelSource, Note};
 use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
 use crate::store::imports::ImportError;
 use crate::store::jobs::Job;
@@ -150,6 +150,7 @@ fn job(kind: JobKind, state: JobState) -> Job {
         result: Some(json!({"added": 3100, "changed": 0, "unchanged": 12, "refused": 2, "dataset_id": "x"})),
         error: (state == JobState::Failed)
             .then(|| "2 rows were refused and partial import was not asked for".into()),
+        error_note: (state == JobState::Failed).then(|| Note::new("class_gone").with("class", "@ollie")),
         created_at: at(9),
         started_at: Some(at(9)),
         finished_at: state.is_ended().then(|| at(10)),
@@ -247,7 +248,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             current: 655 / (i as i64 + 1) + [-23, 21, 0, 2][i % 4],
         })
         .collect();
-    let (facts, gaps) = facts(&page, &counts());
+    let (facts, gaps) = facts(&page, &counts(), href);
     let round = Round {
         number: 2,
         scan_id: Uuid::nil(),
@@ -287,6 +288,12 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
     };
     let s = suspect(1);
     let found = |i: usize| ["ollie", "dog", "dog", "arm", "dog", "eye"][i];
+    let bad = Sample {
+        media_state: MediaState::Bad,
+        media_error: Some("not_video".into()),
+        text: SampleText::default(),
+        ..sample(2, "ollie")
+    };
     let sample_page = |sample: Sample, finding: Option<&Suspect>| sample::SamplePage {
         sample: sample::SampleView::of(&page, name, &t, &sample),
         finding: finding.map(|f| sample::FindingView::of(&page, &t, f)),
@@ -379,19 +386,28 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 page: page.clone(),
             }),
         ),
-        ("sample", html(&sample_page(sample(1, "eye"), Some(&s)))),
         (
-            "sample-bad",
-            html(&sample_page(
-                Sample {
-                    media_state: MediaState::Bad,
-                    media_error: Some("not_video".into()),
-                    text: SampleText::default(),
-                    ..sample(2, "ollie")
-                },
-                None,
-            )),
+            "samples",
+            html(&samples::SamplesPage {
+                dataset: name.into(),
+                dataset_href: href.into(),
+                href: format!("{href}/samples"),
+                rows: (0..3)
+                    .map(|i| samples::SampleRow::of(&page, name, &t, &sample(i, "eye")))
+                    .chain([samples::SampleRow::of(&page, name, &t, &bad)])
+                    .collect(),
+                classes: suspects::class_groups(&page, &t, Some("eye")),
+                splits: samples::picks(&page, &Split::ALL, Split::as_str, "split", Some(Split::Train)),
+                gaps: samples::picks(&page, &Gap::ALL, Gap::as_str, "gap", None),
+                filtered: true,
+                first: Some(format!("{href}/samples")),
+                next: Some(format!("{href}/samples?after=4")),
+                page: page.clone(),
+            }),
         ),
+        ("docs", html(&docs::DocsPage { page: r("/api/docs") })),
+        ("sample", html(&sample_page(sample(1, "eye"), Some(&s)))),
+        ("sample-bad", html(&sample_page(bad.clone(), None))),
         ("jobs", html(&jobs::JobsPage { page: r("/jobs"), rows: jobs(), next: None })),
         (
             "job",

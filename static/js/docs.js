@@ -1,5 +1,6 @@
 // Lists the operations of openapi.json by tag, with parameters, schemas and a form to try each GET.
 // No dependencies, no inline code or styles: it runs under this service's own content policy.
+import { t } from "./messages.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 
@@ -41,7 +42,7 @@ function sample(doc, schema, depth = 0) {
   const any = schema.oneOf ?? schema.anyOf;
   if (any) return sample(doc, any.find((s) => s.type !== "null") ?? any[0], depth + 1);
   if (schema.enum) return schema.enum[0];
-  const type = [schema.type].flat().find((t) => t !== "null");
+  const type = [schema.type].flat().find((kind) => kind !== "null");
   if (type === "array") return [sample(doc, schema.items, depth + 1)];
   if (type === "object" || schema.properties) {
     const entries = Object.entries(schema.properties ?? {});
@@ -74,7 +75,7 @@ function fields(doc, schema) {
 
 function parameters(list) {
   if (!list.length) return null;
-  const head = ["Parameter", "In", "Type", "Meaning"].map((t) => el("th", { scope: "col" }, t));
+  const head = ["parameter", "in", "type", "meaning"].map((k) => el("th", { scope: "col" }, t(`js.docs_${k}`)));
   const rows = list.map((p) =>
     el("tr", {},
       el("td", {}, el("code", { class: p.required ? "required" : "" }, p.name)),
@@ -101,7 +102,7 @@ function tryIt(path, list) {
     return { p, input, label: el("label", {}, el("span", { class: p.required ? "required" : "" }, p.name), input) };
   });
   const out = el("div", { "aria-live": "polite" });
-  const form = el("form", {}, inputs.map((i) => i.label), el("button", {}, "Try it"), out);
+  const form = el("form", {}, inputs.map((i) => i.label), el("button", { class: "button" }, t("js.docs_try")), out);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     let address = path;
@@ -120,7 +121,7 @@ function tryIt(path, list) {
       else if (/^text\/(?!event-stream)|ndjson/.test(type)) out.replaceChildren(head, pre(await response.text()));
       else {
         await response.body?.cancel();
-        out.replaceChildren(head, el("p", {}, el("a", { href: address }, "Open")));
+        out.replaceChildren(head, el("p", {}, el("a", { href: address }, t("js.docs_open"))));
       }
     } catch (error) {
       out.replaceChildren(el("p", {}, String(error)));
@@ -147,9 +148,9 @@ function body(doc, path, method, op, list) {
   return el("div", {},
     op.description ? prose(op.description) : null,
     parameters(list),
-    op.requestBody ? [el("h4", {}, "Body"), contents(doc, op.requestBody.content)] : null,
-    el("h4", {}, "Answers"), responses,
-    method === "get" ? [el("h4", {}, "Try it"), tryIt(path, list)] : null);
+    op.requestBody ? [el("h4", {}, t("js.docs_body")), contents(doc, op.requestBody.content)] : null,
+    el("h4", {}, t("js.docs_answers")), responses,
+    method === "get" ? [el("h4", {}, t("js.docs_try")), tryIt(path, list)] : null);
 }
 
 /** Paragraphs of plain text; `**words**` and `` `code` `` are the only marks the document uses. */

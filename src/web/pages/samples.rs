@@ -1,0 +1,141 @@
+//! `/datasets/{name}/samples`: every sample in the order it came in, by class, split and what it lacks.
+//! Where the counts of missing fields and bad media lead.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::error::PageError;
+use super::names::ClassName;
+use super::reader::clock;
+use super::suspects::{Group, Pick, class_groups};
+use super::{Reader, address, render};
+use crate::domain::{Gap, MediaState, Split, Taxonomy};
+use crate::jobs::Services;
+use crate::store::samples::{Sample, SampleFilter};
+
+const ON_A_PAGE: i64 = 50;
+
+#[derive(Template)]
+#[template(path = "samples.html")]
+pub(super) struct SamplesPage {
+    pub(super) page: Reader,
+    pub(super) dataset: String,
+    pub(super) dataset_href: String,
+    pub(super) href: String,
+    pub(super) rows: Vec<SampleRow>,
+    pub(super) classes: Vec<Group>,
+    pub(super) splits: Vec<Pick>,
+    pub(super) gaps: Vec<Pick>,
+    pub(super) filtered: bool,
+    pub(super) first: Option<String>,
+    pub(super) next: Option<String>,
+}
+
+pub(super) struct SampleRow {
+    pub(super) href: String,
+    pub(super) title: String,
+    pub(super) external_id: String,
+    pub(super) poster: Option<String>,
+    pub(super) video: String,
+    pub(super) duration: Option<String>,
+    pub(super) class: Option<ClassName>,
+    pub(super) source: Option<String>,
+    pub(super) split: String,
+    /// What it lacks, worded.
+    pub(super) lacks: Vec<String>,
+}
+
+impl SampleRow {
+    pub(super) fn of(page: &Reader, dataset: &str, taxonomy: &Taxonomy, s: &Sample) -> Self {
+        let lang = page.lang;
+        let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), s.id);
+        let ready = s.media_state == MediaState::Ready;
+        let gaps = [
+            (s.text.title.is_empty(), Gap::Title),
+            (s.text.asr.is_empty(), Gap::Asr),
+            (s.text.ocr.is_empty(), Gap::Ocr),
+            (s.media_state == MediaState::None && s.media_blob.is_none(), Gap::Media),
+            (s.media_state == MediaState::None && s.media_blob.is_some(), Gap::MediaPending),
+        ];
+        let mut lacks: Vec<String> = gaps
+            .into_iter()
+            .filter(|(lacking, _)| *lacking)
+            .map(|(_, gap)| lang.text(&format!("gap.{}", gap.as_str())).to_owned())
+            .collect();
+        if s.media_state == MediaState::Bad {
+            let code = s.media_error.as_deref().unwrap_or("");
+            let why = lang.find(&format!("media_error.{code}")).unwrap_or(code);
+            lacks.push(lang.fill("samples.bad", &[("why", why)]));
+        }
+        Self {
+            href: address::sample(dataset, &s.external_id, s.id),
+            title: s.text.title.clone(),
+            external_id: s.external_id.clone(),
+            poster: ready.then(|| media("poster")),
+            video: media("media"),
+            duration: s.duration_ms.filter(|_| ready).map(|ms| clock(i64::from(ms))),
+            class: s.current_class.as_ref().map(|c| ClassName::of(taxonomy, c, lang)),
+            source: s.label_source.map(|l| lang.text(&format!("label_source.{}", l.as_str())).to_owned()),
+            split: lang.text(&format!("split.{}", s.split.as_str())).to_owned(),
+            lacks,
+        }
+    }
+}
+
+pub(super) fn picks<T: Copy + PartialEq>(
+    page: &Reader,
+    all: &[T],
+    name: fn(T) -> &'static str,
+    words: &str,
+    chosen: Option<T>,
+) -> Vec<Pick> {
+    all.iter()
+        .map(|&value| Pick {
+            value: name(value).to_owned(),
+            name: page.lang.text(&format!("{words}.{}", name(value))).to_owned(),
+            chosen: chosen == Some(value),
+        })
+        .collect()
+}
+
+pub(super) async fn show(
+    State(services): State<Services>,
+    page: Reader,
+    Path(name): Path<String>,
+) -> Result<Response, PageError> {
+    let store = &services.store;
+    let dataset = store.dataset(&name).await?;
+    let taxonomy = store.taxonomy(dataset.id).await?;
+    let filter = SampleFilter {
+        class: page.query("class").map(str::to_owned),
+        split: page.query("split").and_then(Split::parse),
+        missing: page.query("missing").and_then(Gap::parse),
+    };
+    let mut kept: Vec<(&str, String)> = Vec::new();
+    kept.extend(filter.class.clone().map(|c| ("class", c)));
+    kept.extend(filter.split.map(|s| ("split", s.as_str().to_owned())));
+    kept.extend(filter.missing.map(|m| ("missing", m.as_str().to_owned())));
+    let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
+    let got = store.samples(dataset.id, &filter, after, ON_A_PAGE).await?;
+    let dataset_href = address::dataset(&dataset.name);
+    let href = format!("{dataset_href}/samples");
+    let at = |more: Option<String>| {
+        let mut query = kept.clone();
+        query.extend(more.map(|m| ("after", m)));
+        if query.is_empty() { href.clone() } else { format!("{href}?{}", address::query(&query)) }
+    };
+    render(&SamplesPage {
+        rows: got.items.iter().map(|s| SampleRow::of(&page, &dataset.name, &taxonomy, s)).collect(),
+        classes: class_groups(&page, &taxonomy, filter.class.as_deref()),
+        splits: picks(&page, &Split::ALL, Split::as_str, "split", filter.split),
+        gaps: picks(&page, &Gap::ALL, Gap::as_str, "gap", filter.missing),
+        filtered: !kept.is_empty(),
+        first: (after > 0).then(|| at(None)),
+        next: got.next.map(|n| at(Some(n))),
+        dataset: dataset.name,
+        dataset_href,
+        href,
+        page,
+    })
+}
