@@ -318,7 +318,7 @@ fn check(row: Row, file: &str, taxonomy: &Taxonomy, root: Option<&Path>) -> Resu
     }
     Ok(StagedRow {
         line: row.line,
-        ocr_json: serde_json::to_string(&row.ocr).unwrap_or_else(|_| "[]".into()),
+        ocr_json: row.ocr_json(),
         split: row.split.map(Split::as_str),
         external_id: row.external_id,
         title: row.title,

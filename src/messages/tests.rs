@@ -86,7 +86,9 @@ fn every_key_in_use_exists() {
         for prefix in ["\"reason.", "\"dataset.", "\"cli.", "\"doing."] {
             text.match_indices(prefix)
                 .filter_map(|(at, _)| text[at + 1..].split_once('"'))
-                .filter(|(k, _)| !k.contains('{') && !k.ends_with('.') && !k.ends_with(".rs") && !k.ends_with(".html"))
+                .filter(|(k, _)| {
+                    !k.contains('{') && !k.ends_with('.') && !k.ends_with(".rs") && !k.ends_with(".html")
+                })
                 .for_each(|(k, _)| check(&path, k, false));
         }
     }

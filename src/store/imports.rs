@@ -144,7 +144,7 @@ impl Staging {
             "insert into labels (dataset_id, sample_id, class, source, author, job_id)
              select $1, s.id, r.class, 'import', $2, $3
              from import_rows r join samples s on s.dataset_id = $1 and s.external_id = r.external_id
-             left join current_labels c on c.sample_id = s.id
+             left join current_labels c on c.sample_id = s.id and c.dataset_id = $1
              where r.class is not null and c.given_class is distinct from r.class order by r.line",
         )
         .bind(dataset)
@@ -173,18 +173,22 @@ fn push_copy(out: &mut String, value: Option<&str>) {
         out.push_str("\\N");
         return;
     };
-    let mut rest = value;
-    while let Some(at) = rest.find(['\\', '\t', '\n', '\r']) {
-        out.push_str(&rest[..at]);
-        out.push_str(match rest.as_bytes()[at] {
+    // texts are long and such characters rare: found by library code that reads many bytes at once
+    let mut from = 0;
+    let mut marks: Vec<usize> = memchr::memchr3_iter(b'\\', b'\t', b'\n', value.as_bytes()).collect();
+    marks.extend(memchr::memchr_iter(b'\r', value.as_bytes()));
+    marks.sort_unstable();
+    for at in marks {
+        out.push_str(&value[from..at]);
+        out.push_str(match value.as_bytes()[at] {
             b'\\' => "\\\\",
             b'\t' => "\\t",
             b'\n' => "\\n",
             _ => "\\r",
         });
-        rest = &rest[at + 1..];
+        from = at + 1;
     }
-    out.push_str(rest);
+    out.push_str(&value[from..]);
 }
 
 impl Store {

@@ -9,19 +9,18 @@ from watched import Watched, check, step
 HAN = re.compile(r"[\u4e00-\u9fff]")
 # words that stay as they are in Chinese
 SAME = re.compile(r"Tamis|API|English|JSONL?|CSV|ASR|OCR|ONNX|WeChat|SHA-256|jsonl|csv|parquet|[\d.,%×↔–→←=≠●○+\-/·:?]+")
-# names of datasets and authors, ids of classes
-NAMES = {"broken", "tamis", "local", *data.CLASSES}
-# What a page says in words of its own: headings, buttons, columns, options, reasons, states. The error of a
-# job is as its log is, in English.
+# names of datasets, ids of classes
+NAMES = {"broken", *data.CLASSES}
+# What a page says in words of its own: headings, buttons, columns, options, reasons, states, the log.
 WORDS = """() => {
   const own = 'h1, h2, h3, button, a.button, th[scope=col], dt, legend, label, nav a, option,'
-    + ' .state, .status, .hint, .lead, .reason, .votes li, .muted, .note';
+    + ' .state, .status, .hint, .lead, .reason, .votes li, .muted, .note, .log span';
   const text = (e) => {
     const copy = e.cloneNode(true);
     copy.querySelectorAll('kbd, code, select, input').forEach((x) => x.remove());
     return copy.textContent.trim();
   };
-  const seen = [...document.querySelectorAll(own)].filter((e) => e.checkVisibility() && !e.closest('.code, .crumbs, [data-job-text]'));
+  const seen = [...document.querySelectorAll(own)].filter((e) => e.checkVisibility() && !e.closest('.code, .crumbs'));
   return [document.title.replace(' · Tamis', ''), ...seen.map(text)];
 }"""
 
@@ -63,7 +62,9 @@ class Looks:
         self.w.go(f"/datasets/{data.NAME}/suspects?status=open&all=true")
         sample = self.page.locator("a.title").first.get_attribute("href")
         here = f"/datasets/{data.NAME}"
-        paths = ["/", "/import", here, f"{here}/suspects", sample, "/jobs", self.training]
+        self.w.go("/jobs")
+        jobs = [a.get_attribute("href") for a in self.page.locator("tbody th a").all()]
+        paths = ["/", "/import", here, f"{here}/suspects", f"{here}/samples", sample, "/jobs", *jobs, self.training]
         titles = {data.row(clip)["title"] for clip in data.ids()}
         for path in paths:
             self.w.go(path)
@@ -101,6 +102,8 @@ class Looks:
         take("dataset", f"/datasets/{data.NAME}")
         take("dataset-unscanned", "/datasets/broken")
         take("suspects", f"/datasets/{data.NAME}/suspects")
+        take("samples", f"/datasets/{data.NAME}/samples")
+        take("samples-none", f"/datasets/{data.NAME}/samples?missing=bad_media")
         take("suspects-none", f"/datasets/{data.NAME}/suspects?status=other")
         take("suspects-unscanned", "/datasets/broken/suspects")
         take("sample-decided", links[0])

@@ -37,6 +37,13 @@ pub struct Row {
     pub split: Option<Split>,
 }
 
+impl Row {
+    /// The OCR lines as a JSON array.
+    pub fn ocr_json(&self) -> String {
+        serde_json::to_string(&self.ocr).unwrap_or_else(|_| "[]".into())
+    }
+}
+
 /// How the rows are laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
