@@ -34,7 +34,7 @@ pub async fn take(
     if let Ok(known) = store.snapshot(dataset, &id).await {
         return Ok(known);
     }
-    let parent = store.snapshots(dataset, 1).await?.pop();
+    let parent = store.snapshots(dataset, None, 1).await?.items.pop();
     let before: HashMap<i64, String> = match &parent {
         Some(p) => labels_of(services, p).await?.into_iter().map(|r| (r.sample_id, r.class)).collect(),
         None => HashMap::new(),

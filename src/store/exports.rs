@@ -83,21 +83,8 @@ impl Store {
         Ok(())
     }
 
-    /// Newest first.
-    pub async fn exports(&self, dataset: Uuid, limit: i64) -> Result<Vec<Export>> {
-        Ok(sqlx::query_as!(
-            Export,
-            "select id, snapshot_id, job_id, format, manifest, blob, created_at from exports
-             where dataset_id = $1 order by created_at desc, id desc limit $2",
-            dataset,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     /// Newest first; `before` is the last export of the page before.
-    pub async fn exports_page(
+    pub async fn exports(
         &self,
         dataset: Uuid,
         before: Option<Uuid>,

@@ -102,21 +102,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Newest first.
-    pub async fn scans(&self, dataset: Uuid, limit: i64) -> Result<Vec<Scan>> {
-        Ok(sqlx::query_as!(
-            Scan,
-            "select id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob, created_at from scans
-             where dataset_id = $1 order by seq desc limit $2",
-            dataset,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     /// Newest first; `before` is the last scan of the page before.
-    pub async fn scans_page(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Scan>> {
+    pub async fn scans(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Scan>> {
         let rows = sqlx::query_as!(
             Scan,
             "select id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob, created_at from scans
@@ -145,7 +132,7 @@ impl Store {
     }
 
     pub async fn latest_scan(&self, dataset: Uuid) -> Result<Option<Scan>> {
-        Ok(self.scans(dataset, 1).await?.pop())
+        Ok(self.scans(dataset, None, 1).await?.items.pop())
     }
 
     /// Newest first.

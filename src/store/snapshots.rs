@@ -60,21 +60,8 @@ impl Store {
         .boxed()
     }
 
-    /// Newest first.
-    pub async fn snapshots(&self, dataset: Uuid, limit: i64) -> Result<Vec<Snapshot>> {
-        Ok(sqlx::query_as!(
-            Snapshot,
-            "select id, parent, author, reason, n_labelled, n_changed, blob, created_at from snapshots
-             where dataset_id = $1 order by seq desc limit $2",
-            dataset,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     /// Newest first; `before` is the id of the last snapshot of the page before.
-    pub async fn snapshots_page(
+    pub async fn snapshots(
         &self,
         dataset: Uuid,
         before: Option<&str>,

@@ -42,21 +42,8 @@ impl Store {
         Ok(())
     }
 
-    /// Newest first.
-    pub async fn trainings(&self, dataset: Uuid, limit: i64) -> Result<Vec<Training>> {
-        Ok(sqlx::query_as!(
-            Training,
-            "select id, snapshot_id, job_id, recipe, metrics, onnx_blob, previous_id, created_at from trainings
-             where dataset_id = $1 order by seq desc limit $2",
-            dataset,
-            limit
-        )
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     /// Newest first; `before` is the last training of the page before.
-    pub async fn trainings_page(
+    pub async fn trainings(
         &self,
         dataset: Uuid,
         before: Option<Uuid>,

@@ -83,9 +83,9 @@ async fn poster(
     Path((dataset, id)): Path<(String, i64)>,
     Query(version): Query<Version>,
 ) -> Result<Response, Problem> {
-    let sample = sample(&services, &dataset, id).await?;
-    let blob = sample.poster_blob.as_deref().ok_or_else(|| Problem::not_found("poster of sample", id))?;
-    blob::respond(&services.blobs, &method, &headers, jpeg(blob, &version)).await.map(sandboxed)
+    let blob = sample(&services, &dataset, id).await?.poster_blob;
+    let blob = blob.ok_or_else(|| Problem::not_found("poster of sample", id))?;
+    jpeg(&services, &method, &headers, &blob, &version).await
 }
 
 /// Eight frames side by side, a JPEG
@@ -103,13 +103,21 @@ async fn strip(
     Path((dataset, id)): Path<(String, i64)>,
     Query(version): Query<Version>,
 ) -> Result<Response, Problem> {
-    let sample = sample(&services, &dataset, id).await?;
-    let blob = sample.strip_blob.as_deref().ok_or_else(|| Problem::not_found("strip of sample", id))?;
-    blob::respond(&services.blobs, &method, &headers, jpeg(blob, &version)).await.map(sandboxed)
+    let blob = sample(&services, &dataset, id).await?.strip_blob;
+    let blob = blob.ok_or_else(|| Problem::not_found("strip of sample", id))?;
+    jpeg(&services, &method, &headers, &blob, &version).await
 }
 
-fn jpeg<'a>(blob: &'a str, version: &'a Version) -> Download<'a> {
-    Download { blob, content_type: "image/jpeg", attachment: None, etag: None, version: version.v.as_deref() }
+async fn jpeg(
+    services: &Services,
+    method: &Method,
+    headers: &HeaderMap,
+    blob: &str,
+    version: &Version,
+) -> Result<Response, Problem> {
+    let version = version.v.as_deref();
+    let download = Download { blob, content_type: "image/jpeg", attachment: None, etag: None, version };
+    blob::respond(&services.blobs, method, headers, download).await.map(sandboxed)
 }
 
 /// `video/` and a subtype of plain characters.

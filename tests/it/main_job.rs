@@ -144,7 +144,7 @@ async fn from_files_to_suspects_to_a_fixed_export_and_a_model() {
         assert_eq!(result["manifest"]["rows"], 43, "{format}");
         assert_eq!(result["snapshot_id"], jsonl["snapshot_id"], "the same labels are the same snapshot");
     }
-    let snapshots = store.snapshots(dataset, 10).await.unwrap();
+    let snapshots = store.snapshots(dataset, None, 10).await.unwrap().items;
     assert_eq!(snapshots.len(), 2, "before and after the fixes");
     assert_eq!((snapshots[0].n_changed, snapshots[0].parent.as_ref()), (3, Some(&snapshots[1].id)));
 

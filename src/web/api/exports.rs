@@ -40,7 +40,7 @@ async fn list(
 ) -> Result<axum::Json<Paged<Export>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let before: Option<Uuid> = paging.after("exports")?;
-    let page = services.store.exports_page(dataset.id, before, paging.limit).await?;
+    let page = services.store.exports(dataset.id, before, paging.limit).await?;
     Ok(axum::Json(Paged::of("exports", page)))
 }
 

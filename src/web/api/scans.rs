@@ -30,7 +30,7 @@ async fn list(
 ) -> Result<axum::Json<Paged<Scan>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let before: Option<Uuid> = paging.after("scans")?;
-    let page = services.store.scans_page(dataset.id, before, paging.limit).await?;
+    let page = services.store.scans(dataset.id, before, paging.limit).await?;
     Ok(axum::Json(Paged::of("scans", page)))
 }
 

@@ -42,7 +42,7 @@ async fn list(
 ) -> Result<axum::Json<Paged<Snapshot>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let before: Option<String> = paging.after("snapshots")?;
-    let page = services.store.snapshots_page(dataset.id, before.as_deref(), paging.limit).await?;
+    let page = services.store.snapshots(dataset.id, before.as_deref(), paging.limit).await?;
     Ok(axum::Json(Paged::of("snapshots", page)))
 }
 

@@ -33,7 +33,7 @@ async fn list(
 ) -> Result<axum::Json<Paged<Training>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let before: Option<Uuid> = paging.after("trainings")?;
-    let page = services.store.trainings_page(dataset.id, before, paging.limit).await?;
+    let page = services.store.trainings(dataset.id, before, paging.limit).await?;
     Ok(axum::Json(Paged::of("trainings", page)))
 }
 

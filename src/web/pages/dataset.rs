@@ -262,9 +262,9 @@ pub(super) async fn show(
     let scan = store.latest_scan(id).await?;
     let jobs = store.jobs(Some(id), None, RECENT).await?.items;
     let rounds = store.rounds(id, RECENT).await?;
-    let snapshots = store.snapshots(id, RECENT).await?;
-    let trainings = store.trainings(id, RECENT).await?;
-    let exports = store.exports(id, RECENT).await?;
+    let snapshots = store.snapshots(id, None, RECENT).await?.items;
+    let trainings = store.trainings(id, None, RECENT).await?.items;
+    let exports = store.exports(id, None, RECENT).await?.items;
     let (facts, gaps) = facts(&page, &counts, &href);
     render(&DatasetPage {
         facts,

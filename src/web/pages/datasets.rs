@@ -68,7 +68,7 @@ pub(super) async fn show(State(services): State<Services>, page: Reader) -> Resu
     for d in &items {
         let counts = store.dataset_counts(d.id).await?;
         let scan = store.latest_scan(d.id).await?;
-        let training = store.trainings(d.id, 1).await?.pop();
+        let training = store.trainings(d.id, None, 1).await?.items.pop();
         rows.push(Row::of(&page, d, &counts, scan.as_ref(), training.as_ref()));
     }
     let next = next.map(|after| format!("/?{}", address::query(&[("after", after)])));
