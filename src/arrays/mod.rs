@@ -6,10 +6,12 @@ pub mod check;
 pub mod norm;
 pub mod product;
 pub mod random;
+pub mod rows;
 pub mod standardizer;
 
 pub use check::{NotFinite, first_not_finite};
 pub use norm::{dot, l2_normalize_rows, l2_normalized_rows};
 pub use product::matmul;
 pub use random::{gaussian_matrix, rng};
+pub use rows::{Real, Rows, block_rows, pairwise_sum};
 pub use standardizer::Standardizer;

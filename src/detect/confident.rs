@@ -1,143 +1,266 @@
-//! Confident learning's counting, exactly as cleanlab 2.9 does it: per-class thresholds, the confident
-//! joint, its calibration, and the noise rates and number of errors that follow.
+//! Confident learning's counting, with the answers of cleanlab 2.9: per-class thresholds, the class
+//! confidently guessed for each sample, the confident joint.
 //!
-//! Matrices are [given label, true label], as in cleanlab.
+//! Two passes over the probabilities, in blocks of rows, in the precision in which they are stored: the
+//! first looks at one value a row (the thresholds), the second at all. Nothing of the size of the matrix
+//! is kept: 14 bytes a sample in f32, 18 in f64.
+//!
+//! Where cleanlab's own answer hangs on the last bit (a probability within rounding of its threshold)
+//! ours is the same, because sums are formed as NumPy forms them; see [`pairwise_sum`].
+//!
+//! Source: Northcutt, Jiang, Chuang, "Confident learning", JAIR 2021; cleanlab.count.
 
-use ndarray::{Array2, ArrayView2, Axis};
+mod joint;
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+pub use joint::{calibrated_joint, inverse_noise_matrix, noise_matrix, off_diagonal_calibrated};
+
+use super::error::{DetectError, check_length};
+use crate::arrays::{Real, Rows, block_rows, pairwise_sum};
 
 /// Comparison slack and lower bound of thresholds, as in cleanlab.
-const SLACK: f64 = 1e-6;
+pub(crate) const SLACK: f64 = 1e-6;
 const LOWEST_THRESHOLD: f64 = 2e-6;
 /// Threshold of a class without samples: no probability reaches it.
 const ABSENT_THRESHOLD: f64 = 2.0;
+/// Rows may miss a sum of 1 by this much (f16 storage included).
+const ROW_SUM_TOLERANCE: f64 = 0.01;
+/// Rounding of a probability beyond [0, 1].
+const BELOW_ZERO: f64 = -1e-6;
+const ABOVE_ONE: f64 = 1.0 + 1e-5;
+/// Running values side by side in the inner loops: what one vector instruction holds.
+const LANES: usize = 8;
 
-/// t_j = mean of p_j over the samples labelled j, (k); 2 for a class without samples. O(N).
-pub fn thresholds(p: ArrayView2<'_, f32>, labels: &[usize]) -> Vec<f64> {
-    let mut sums = vec![(0f64, 0u64); p.ncols()];
-    for (row, &y) in p.rows().into_iter().zip(labels) {
-        sums[y].0 += f64::from(row[y]);
-        sums[y].1 += 1;
+/// Marks a sample of which no class is confident.
+pub const NO_GUESS: u32 = u32::MAX;
+
+/// What two passes over the predicted probabilities say of the given labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted<T> {
+    /// (k) t_j = mean of p_j over the samples labelled j; 2 for a class without samples.
+    pub thresholds: Vec<f64>,
+    /// (N) probability of the given label.
+    pub self_confidence: Vec<T>,
+    /// (N) the class confidently guessed: the only class whose p reaches its threshold; the arg-max over
+    /// all classes when several do; [`NO_GUESS`] when none does.
+    pub guesses: Vec<u32>,
+    /// (N) the arg-max is the given label, which is helped by 1e-6 so that ties go to it.
+    pub given_wins: Vec<bool>,
+}
+
+impl<T: Real> Counted<T> {
+    /// Counts `p` (N, k), rows summing to 1, against `labels` (N) in 0..k. `pace(rows)` is told how many
+    /// more rows were read and cancels by returning false. O(N k); the same answer for any number of threads.
+    ///
+    /// # Errors
+    /// No samples, fewer than two classes, lengths, a label out of range, and the first row whose
+    /// probabilities are not finite, not in [0, 1] or do not sum to 1.
+    pub fn of(
+        p: &dyn Rows<T>,
+        labels: &[u32],
+        pace: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Result<Self, DetectError> {
+        let (n, k) = p.shape();
+        check(n, k, labels)?;
+        let self_confidence = given(p, labels);
+        let thresholds = thresholds(&self_confidence, labels, k);
+        let cuts = cuts::<T>(&thresholds);
+        let mut guesses = vec![NO_GUESS; n];
+        let mut given_wins = vec![false; n];
+        let rows = block_rows(k);
+        let blocks = guesses.par_chunks_mut(rows).zip(given_wins.par_chunks_mut(rows)).enumerate();
+        // all blocks are read, so that the fault named is the first whatever the threads do
+        let ends: Vec<Result<(), DetectError>> = blocks
+            .map_init(Vec::new, |buffer, (b, (guesses, wins))| {
+                let start = b * rows;
+                let block = p.block(start, guesses.len(), buffer);
+                for (i, row) in block.chunks_exact(k).enumerate() {
+                    let y = labels[start + i] as usize;
+                    let seen = Seen::of(row, &cuts);
+                    seen.check(row, start + i)?;
+                    guesses[i] = seen.guess(row, &cuts);
+                    wins[i] = argmax_is(row, y, seen.max);
+                }
+                if pace(guesses.len()) { Ok(()) } else { Err(DetectError::Cancelled) }
+            })
+            .collect();
+        ends.into_iter().collect::<Result<(), _>>()?;
+        Ok(Self { thresholds, self_confidence, guesses, given_wins })
     }
-    let threshold =
-        |(sum, n)| if n == 0 { ABSENT_THRESHOLD } else { f64::max(sum / n as f64, LOWEST_THRESHOLD) };
-    sums.into_iter().map(threshold).collect()
-}
 
-/// The class confidently guessed for each sample: the only class whose p_k reaches its threshold; the
-/// arg-max over all classes when several do; `None` when none does.
-pub fn confident_guesses(p: ArrayView2<'_, f32>, thresholds: &[f64]) -> Vec<Option<usize>> {
-    p.rows()
-        .into_iter()
-        .map(|row| {
-            let mut confident =
-                row.iter().zip(thresholds).enumerate().filter(|(_, (v, t))| f64::from(**v) >= **t - SLACK);
-            let first = confident.next()?.0;
-            Some(if confident.next().is_none() { first } else { argmax(row) })
-        })
-        .collect()
-}
-
-/// Counts [given, guess] (k, k) with the diagonal raised to at least 1. O(N k).
-pub fn confident_joint(p: ArrayView2<'_, f32>, labels: &[usize]) -> Array2<u64> {
-    joint_of_guesses(&confident_guesses(p, &thresholds(p, labels)), labels, p.ncols())
-}
-
-pub(crate) fn joint_of_guesses(guesses: &[Option<usize>], labels: &[usize], k: usize) -> Array2<u64> {
-    let mut joint = Array2::zeros((k, k));
-    for (guess, &y) in guesses.iter().zip(labels) {
-        if let Some(guess) = guess {
-            joint[[y, *guess]] += 1;
+    /// Counts [given label, confident guess] (k, k) with the diagonal raised to at least 1.
+    pub fn joint(&self, labels: &[u32]) -> Array2<u64> {
+        let k = self.thresholds.len();
+        let mut joint = Array2::zeros((k, k));
+        for (&guess, &y) in self.guesses.iter().zip(labels).filter(|(g, _)| **g != NO_GUESS) {
+            joint[[y as usize, guess as usize]] += 1;
         }
+        joint.diag_mut().mapv_inplace(|v: u64| v.max(1));
+        joint
     }
-    joint.diag_mut().mapv_inplace(|v: u64| v.max(1));
-    joint
+
+    /// A sample confidently of another class than its label, the arg-max not being its label.
+    pub fn is_off_diagonal(&self, i: usize, label: u32) -> bool {
+        self.guesses[i] != NO_GUESS && self.guesses[i] != label && !self.given_wins[i]
+    }
+
+    /// Number of such samples: cleanlab's default `off_diagonal`.
+    pub fn off_diagonal(&self, labels: &[u32]) -> usize {
+        labels.iter().enumerate().filter(|(i, y)| self.is_off_diagonal(*i, **y)).count()
+    }
+
+    /// Number of samples whose arg-max (ties to the label) is not their label.
+    pub fn predicted_neq_given(&self) -> usize {
+        self.given_wins.iter().filter(|wins| !**wins).count()
+    }
 }
 
-/// The joint with each row scaled to the number of samples labelled so, and the whole to N; rounded to
-/// integers that keep row totals. (Where equal fractions compete for a unit, the higher class gets it,
-/// or the lower loses it: cleanlab's answer under a stable sort.)
-pub fn calibrated_joint(joint: &Array2<u64>, labels: &[usize]) -> Array2<u64> {
-    let k = joint.nrows();
-    let mut counts = vec![0u64; k];
-    labels.iter().for_each(|&y| counts[y] += 1);
-    let mut scaled = joint.mapv(|v| v as f64);
-    for (mut row, &count) in scaled.rows_mut().into_iter().zip(&counts) {
-        let total = row.sum().max(f64::MIN_POSITIVE);
-        row.mapv_inplace(|v| v / total * count as f64);
+fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
+    check_length("labels", n, labels.len())?;
+    if n == 0 {
+        return Err(DetectError::Empty);
     }
-    let whole = scaled.sum().max(f64::MIN_POSITIVE);
-    scaled.mapv_inplace(|v| v / whole * labels.len() as f64);
-    let mut out = Array2::zeros((k, k));
-    for (row, mut to) in scaled.rows().into_iter().zip(out.rows_mut()) {
-        to.iter_mut().zip(round_preserving_sum(&row.to_vec())).for_each(|(t, v)| *t = v);
+    if k < 2 {
+        return Err(DetectError::TooFewClasses { n_classes: k });
     }
+    match labels.iter().position(|&y| y as usize >= k) {
+        Some(row) => Err(DetectError::Label { row, label: labels[row] as usize, n_classes: k }),
+        None => Ok(()),
+    }
+}
+
+/// p of the given label of each row.
+fn given<T: Real>(p: &dyn Rows<T>, labels: &[u32]) -> Vec<T> {
+    let k = p.shape().1;
+    let rows = block_rows(k);
+    let mut out = vec![T::ZERO; labels.len()];
+    out.par_chunks_mut(rows).zip(labels.par_chunks(rows)).enumerate().for_each_init(
+        Vec::new,
+        |buffer, (b, (out, labels))| {
+            let block = p.block(b * rows, labels.len(), buffer);
+            for ((out, &y), row) in out.iter_mut().zip(labels).zip(block.chunks_exact(k)) {
+                *out = row[y as usize];
+            }
+        },
+    );
     out
 }
 
-/// Rounds non-negative numbers so that they sum to their rounded sum: the largest fractional parts go up.
-fn round_preserving_sum(values: &[f64]) -> Vec<u64> {
-    let mut ints: Vec<f64> = values.iter().map(|v| v.round_ties_even()).collect();
-    let want = values.iter().sum::<f64>().round_ties_even();
-    loop {
-        let missing = want - ints.iter().sum::<f64>();
-        if missing.abs() < 0.5 {
-            return ints.into_iter().map(|v| v.max(0.0) as u64).collect();
+/// Rows of each class in order: row indices, and where each class begins in them (k + 1).
+pub(crate) fn by_class(labels: &[u32], k: usize) -> (Vec<u32>, Vec<usize>) {
+    let mut starts = vec![0usize; k + 1];
+    labels.iter().for_each(|&y| starts[y as usize + 1] += 1);
+    for c in 0..k {
+        starts[c + 1] += starts[c];
+    }
+    let mut next = starts.clone();
+    let mut rows = vec![0u32; labels.len()];
+    for (i, &y) in labels.iter().enumerate() {
+        let at = &mut next[y as usize];
+        rows[*at] = i as u32;
+        *at += 1;
+    }
+    (rows, starts)
+}
+
+fn thresholds<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
+    let (rows, starts) = by_class(labels, k);
+    let values: Vec<T> = rows.into_iter().map(|i| self_confidence[i as usize]).collect();
+    let mean = |members: &[T]| pairwise_sum(members).over(members.len()).to_f64().max(LOWEST_THRESHOLD);
+    let of_class = |c: usize| &values[starts[c]..starts[c + 1]];
+    (0..k).map(|c| if of_class(c).is_empty() { ABSENT_THRESHOLD } else { mean(of_class(c)) }).collect()
+}
+
+/// The least value that counts as confident for each class. NumPy subtracts the slack in the type of
+/// the probabilities, unless a class is missing: then the list of thresholds is one of doubles.
+fn cuts<T: Real>(thresholds: &[f64]) -> Vec<T> {
+    let missing = thresholds.contains(&ABSENT_THRESHOLD);
+    let cut = |&t: &f64| {
+        if missing { T::at_least(t - SLACK) } else { T::of_f64(t) - T::of_f64(SLACK) }
+    };
+    thresholds.iter().map(cut).collect()
+}
+
+/// One row, read once.
+struct Seen<T> {
+    max: T,
+    min: T,
+    sum: T,
+    confident: u32,
+}
+
+impl<T: Real> Seen<T> {
+    #[inline(always)]
+    fn of(row: &[T], cuts: &[T]) -> Self {
+        let mut max = [T::NEG_INFINITY; LANES];
+        let mut min = [T::INFINITY; LANES];
+        let mut sum = [T::ZERO; LANES];
+        let mut confident = [0u32; LANES];
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        let (cut_chunks, cut_rest) = cuts.as_chunks::<LANES>();
+        for (chunk, cut) in chunks.iter().zip(cut_chunks) {
+            for l in 0..LANES {
+                let v = chunk[l];
+                max[l] = if v > max[l] { v } else { max[l] };
+                min[l] = if v < min[l] { v } else { min[l] };
+                sum[l] = sum[l] + v;
+                confident[l] += u32::from(v >= cut[l]);
+            }
         }
-        let mut order: Vec<usize> = (0..values.len()).collect();
-        order.sort_by(|&a, &b| (values[a] - ints[a]).total_cmp(&(values[b] - ints[b])));
-        if missing > 0.0 {
-            order.reverse();
+        let mut out = Self { max: T::NEG_INFINITY, min: T::INFINITY, sum: T::ZERO, confident: 0 };
+        for l in 0..LANES {
+            out.take(max[l], min[l], sum[l], confident[l]);
         }
-        for &i in order.iter().take(missing.abs() as usize) {
-            ints[i] += missing.signum();
+        for (&v, &cut) in rest.iter().zip(cut_rest) {
+            out.take(v, v, v, u32::from(v >= cut));
         }
+        out
+    }
+
+    #[inline(always)]
+    fn take(&mut self, max: T, min: T, sum: T, confident: u32) {
+        self.max = if max > self.max { max } else { self.max };
+        self.min = if min < self.min { min } else { self.min };
+        self.sum = self.sum + sum;
+        self.confident += confident;
+    }
+
+    /// A NaN anywhere makes the sum one.
+    fn check(&self, row: &[T], at: usize) -> Result<(), DetectError> {
+        let off = (self.sum.to_f64() - 1.0).abs();
+        if off <= ROW_SUM_TOLERANCE && self.min.to_f64() >= BELOW_ZERO && self.max.to_f64() <= ABOVE_ONE {
+            return Ok(());
+        }
+        let outside = |v: &T| !(BELOW_ZERO..=ABOVE_ONE).contains(&v.to_f64());
+        Err(match row.iter().position(outside) {
+            Some(column) => DetectError::Value {
+                array: "probabilities",
+                row: at,
+                column,
+                value: row[column].to_f64() as f32,
+                rule: "probabilities must lie in [0, 1]",
+            },
+            None => DetectError::RowSum { row: at, sum: self.sum.to_f64() },
+        })
+    }
+
+    fn guess(&self, row: &[T], cuts: &[T]) -> u32 {
+        let first = match self.confident {
+            0 => return NO_GUESS,
+            1 => row.iter().zip(cuts).position(|(v, cut)| v >= cut),
+            _ => row.iter().position(|v| *v == self.max),
+        };
+        first.map_or(NO_GUESS, |c| c as u32)
     }
 }
 
-/// P(given | true), (k, k): columns sum to 1, or to 0 for a class nothing is estimated to belong to.
-pub fn noise_matrix(joint: &Array2<u64>) -> Array2<f64> {
-    let totals = joint.sum_axis(Axis(0)).mapv(|v| v as f64);
-    Array2::from_shape_fn(joint.dim(), |(i, j)| ratio(joint[[i, j]], totals[j]))
-}
-
-/// P(true | given), (k, k) with the true class first: entry [true, given], columns sum to 1 (or 0).
-pub fn inverse_noise_matrix(joint: &Array2<u64>) -> Array2<f64> {
-    let totals = joint.sum_axis(Axis(1)).mapv(|v| v as f64);
-    Array2::from_shape_fn(joint.dim(), |(t, g)| ratio(joint[[g, t]], totals[g]))
-}
-
-fn ratio(count: u64, total: f64) -> f64 {
-    if total > 0.0 { count as f64 / total } else { 0.0 }
-}
-
-/// Number of samples off the diagonal of a calibrated joint: cleanlab's `off_diagonal_calibrated`.
-pub fn off_diagonal_calibrated(calibrated: &Array2<u64>) -> usize {
-    (calibrated.sum() - calibrated.diag().sum()) as usize
-}
-
-/// Number of samples whose confident guess is not their label, less those whose arg-max (ties to the
-/// label) is: cleanlab's default `off_diagonal`.
-pub fn off_diagonal(p: ArrayView2<'_, f32>, labels: &[usize]) -> usize {
-    off_diagonal_of(&confident_guesses(p, &thresholds(p, labels)), p, labels)
-}
-
-pub(crate) fn off_diagonal_of(guesses: &[Option<usize>], p: ArrayView2<'_, f32>, labels: &[usize]) -> usize {
-    let rows = p.rows().into_iter().zip(labels).zip(guesses);
-    rows.filter(|((row, y), guess)| guess.is_some_and(|g| g != **y) && !argmax_is(*row, **y)).count()
-}
-
-/// Number of samples whose arg-max (ties to the label) is not their label.
-pub fn predicted_neq_given(p: ArrayView2<'_, f32>, labels: &[usize]) -> usize {
-    p.rows().into_iter().zip(labels).filter(|(row, y)| !argmax_is(*row, **y)).count()
-}
-
-fn argmax_is(row: ndarray::ArrayView1<'_, f32>, y: usize) -> bool {
-    let given = f64::from(row[y]) + SLACK;
-    row.iter().all(|&v| f64::from(v) <= given)
-}
-
-fn argmax(row: ndarray::ArrayView1<'_, f32>) -> usize {
-    row.iter().enumerate().fold((0, f32::NEG_INFINITY), |b, (k, &v)| if v > b.1 { (k, v) } else { b }).0
+/// The arg-max of `row`, the first of equals, is `y` once 1e-6 is added to its value. `max` is the row's.
+#[inline(always)]
+fn argmax_is<T: Real>(row: &[T], y: usize, max: T) -> bool {
+    let given = row[y] + T::of_f64(SLACK);
+    given > max || (given == max && !row[..y].contains(&given))
 }
 
 #[cfg(test)]

@@ -26,9 +26,6 @@ pub enum DetectError {
     Cancelled,
 }
 
-/// Rows may miss 1 by this much (f16 storage included).
-const ROW_SUM_TOLERANCE: f64 = 0.01;
-
 /// `found` must be `expected` entries long.
 pub(crate) fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), DetectError> {
     if expected == found { Ok(()) } else { Err(DetectError::Length { what, expected, found }) }
@@ -46,33 +43,4 @@ pub(crate) fn check_features(x: ArrayView2<'_, f32>) -> Result<(), DetectError> 
             rule: "features must be finite",
         }),
     }
-}
-
-/// At least one sample and two classes, labels in range, probabilities in [0, 1] with rows summing to 1.
-pub(crate) fn check_judged(p: ArrayView2<'_, f32>, labels: &[usize]) -> Result<(), DetectError> {
-    check_length("labels", p.nrows(), labels.len())?;
-    if labels.is_empty() {
-        return Err(DetectError::Empty);
-    }
-    let n_classes = p.ncols();
-    if n_classes < 2 {
-        return Err(DetectError::TooFewClasses { n_classes });
-    }
-    if let Some((row, &label)) = labels.iter().enumerate().find(|(_, l)| **l >= n_classes) {
-        return Err(DetectError::Label { row, label, n_classes });
-    }
-    for (row, values) in p.rows().into_iter().enumerate() {
-        let mut sum = 0f64;
-        for (column, &value) in values.iter().enumerate() {
-            if !(-1e-6..=1.0 + 1e-5).contains(&value) {
-                let rule = "probabilities must lie in [0, 1]";
-                return Err(DetectError::Value { array: "probabilities", row, column, value, rule });
-            }
-            sum += f64::from(value);
-        }
-        if (sum - 1.0).abs() > ROW_SUM_TOLERANCE {
-            return Err(DetectError::RowSum { row, sum });
-        }
-    }
-    Ok(())
 }

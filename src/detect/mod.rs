@@ -6,6 +6,7 @@
 pub mod clusters;
 pub mod confident;
 pub mod error;
+pub mod filters;
 pub mod fusion;
 pub mod hierarchy;
 pub mod neighbours;
@@ -13,7 +14,10 @@ pub mod noise;
 pub mod quality;
 pub mod scan;
 
+pub use confident::Counted;
 pub use error::DetectError;
+pub use filters::{Filter, label_issues};
 pub use neighbours::Neighbours;
 pub use noise::NoiseReport;
+pub use quality::Quality;
 pub use scan::{ScanInput, ScanOutput, ScanParams, ScanRow, Stage, scan};

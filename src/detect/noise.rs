@@ -5,11 +5,8 @@ use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::confident::{
-    calibrated_joint, confident_guesses, joint_of_guesses, noise_matrix, off_diagonal_calibrated,
-    off_diagonal_of, predicted_neq_given, thresholds,
-};
-use super::error::{DetectError, check_judged, check_length};
+use super::confident::{Counted, calibrated_joint, noise_matrix, off_diagonal_calibrated};
+use super::error::{DetectError, check_length};
 use super::hierarchy::level1_joint;
 use super::neighbours::Vote;
 use super::quality::best_other;
@@ -67,8 +64,8 @@ pub struct OverlappingPair {
     pub cross_parent: bool,
 }
 
-/// Estimates the noise of `labels` (N) from out-of-fold probabilities `p` (N, k) and, where there are
-/// any, the neighbours' votes (N). O(N k + k^2 log k).
+/// Estimates the noise of `labels` (N) from out-of-fold probabilities `p` (N, k), what was counted of
+/// them and, where there are any, the neighbours' votes (N). O(N k + k^2 log k).
 ///
 /// With votes the number of errors is that of samples on which two witnesses, the head and the
 /// neighbours, name the same other class, but at least half of confident learning's off-diagonal, so
@@ -78,30 +75,27 @@ pub struct OverlappingPair {
 /// everywhere. Without votes it is the smaller of the calibrated off-diagonal and the arg-max count.
 pub fn noise_report(
     p: ArrayView2<'_, f32>,
-    labels: &[usize],
+    counted: &Counted<f32>,
+    labels: &[u32],
     class_roots: &[usize],
     votes: Option<&[Vote]>,
 ) -> Result<NoiseReport, DetectError> {
-    check_judged(p, labels)?;
     check_length("class roots", p.ncols(), class_roots.len())?;
     if let Some(votes) = votes {
         check_length("votes", labels.len(), votes.len())?;
     }
     let k = p.ncols();
-    let thresholds = thresholds(p, labels);
-    let guesses = confident_guesses(p, &thresholds);
-    let joint = joint_of_guesses(&guesses, labels, k);
-    let joint = calibrated_joint(&joint, labels);
+    let joint = calibrated_joint(&counted.joint(labels), labels);
     let off_diagonal_calibrated = off_diagonal_calibrated(&joint);
-    let off_diagonal = off_diagonal_of(&guesses, p, labels);
-    let predicted_neq_given = predicted_neq_given(p, labels);
+    let off_diagonal = counted.off_diagonal(labels);
+    let predicted_neq_given = counted.predicted_neq_given();
     let corroborated = votes.map_or(0, |votes| corroborated(p, labels, votes));
     let estimated_errors = match votes {
         Some(_) => corroborated.max(off_diagonal / 2),
         None => off_diagonal_calibrated.min(predicted_neq_given),
     };
     let mut counts = vec![0usize; k];
-    labels.iter().for_each(|&y| counts[y] += 1);
+    labels.iter().for_each(|&y| counts[y as usize] += 1);
     let off = |hit: u64, total: u64| if total == 0 { 0.0 } else { (total - hit) as f64 / total as f64 };
     let per_class = (0..k)
         .map(|c| ClassNoise {
@@ -121,7 +115,7 @@ pub fn noise_report(
         off_diagonal,
         off_diagonal_calibrated,
         predicted_neq_given,
-        thresholds,
+        thresholds: counted.thresholds.clone(),
         noise_matrix: nested(noise_matrix(&joint)),
         level1_noise_matrix: nested(noise_matrix(&level1_joint(&joint, class_roots))),
         per_class,
@@ -130,11 +124,12 @@ pub fn noise_report(
 }
 
 /// Samples whose likeliest class and whose neighbours' leading class are the same, and not the label.
-fn corroborated(p: ArrayView2<'_, f32>, labels: &[usize], votes: &[Vote]) -> usize {
+fn corroborated(p: ArrayView2<'_, f32>, labels: &[u32], votes: &[Vote]) -> usize {
     let rows = p.rows().into_iter().zip(labels).zip(votes);
     rows.filter(|((row, y), vote)| {
-        let (other, probability) = best_other(*row, **y);
-        probability > row[**y] && vote.best_other(**y).is_some_and(|(c, s)| c == other && s > vote.share(**y))
+        let y = **y as usize;
+        let (other, probability) = best_other(*row, y);
+        probability > row[y] && vote.best_other(y).is_some_and(|(c, s)| c == other && s > vote.share(y))
     })
     .count()
 }
@@ -182,7 +177,8 @@ mod tests {
         votes[2] = vote(&[(0, 0.4), (1, 0.6)]); // agrees with the head
         votes[3] = vote(&[(0, 0.3), (1, 0.7)]); // against the label, but for another class than the head
         votes[7] = vote(&[(1, 0.6), (2, 0.4)]); // for the label
-        let r = noise_report(p.view(), &y, &[0, 0, 1], Some(&votes)).unwrap();
+        let counted = Counted::of(&p.view(), &y, &|_| true).unwrap();
+        let r = noise_report(p.view(), &counted, &y, &[0, 0, 1], Some(&votes)).unwrap();
         assert_eq!((r.corroborated, r.predicted_neq_given, r.estimated_errors), (1, 3, 1));
         // Thresholds: (0.9 + 0.8 + 0.1 + 0.2) / 4 and (0.9 + 0.8 + 0.7 + 0.3) / 4; none for class 2.
         assert!((r.thresholds[0] - 0.5).abs() < 1e-6 && (r.thresholds[1] - 0.675).abs() < 1e-6);
@@ -197,7 +193,7 @@ mod tests {
         );
         let pair = OverlappingPair { a: 0, b: 1, count: 1, labelled_a: 1, cross_parent: false };
         assert_eq!(r.overlapping, [pair]);
-        let alone = noise_report(p.view(), &y, &[0, 0, 1], None).unwrap();
+        let alone = noise_report(p.view(), &counted, &y, &[0, 0, 1], None).unwrap();
         assert_eq!((alone.estimated_errors, alone.corroborated), (1, 0));
         let json = serde_json::to_string(&r).unwrap();
         let back: NoiseReport = serde_json::from_str(&json).unwrap();

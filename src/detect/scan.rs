@@ -4,12 +4,13 @@
 use ndarray::ArrayView2;
 
 use super::clusters::{ClusterLabels, cluster, default_clusters};
-use super::error::{DetectError, check_features, check_judged, check_length};
+use super::confident::Counted;
+use super::error::{DetectError, check_features, check_length};
 use super::fusion::{final_ranks, mean_ranks, suspicion};
 use super::hierarchy::is_cross_parent;
 use super::neighbours::{Neighbours, Vote, nearest_of_unit_rows};
 use super::noise::{NoiseReport, noise_report};
-use super::quality;
+use super::quality::{self, Quality};
 use crate::arrays::l2_normalized_rows;
 use crate::domain::Detector;
 
@@ -118,6 +119,8 @@ pub fn scan(
     stage: &mut dyn FnMut(Stage, usize, usize) -> bool,
 ) -> Result<ScanOutput, DetectError> {
     let n = check(input, params)?;
+    let given: Vec<u32> = input.labels.iter().map(|&y| y as u32).collect();
+    let counted = Counted::of(&input.probabilities, &given, &|_| true)?;
     let (p, labels) = (input.probabilities, input.labels);
     let unit = l2_normalized_rows(input.features);
     let neighbours = nearest_of_unit_rows(unit.view(), params.k_neighbours, &mut |done, n| {
@@ -137,8 +140,13 @@ pub fn scan(
     report(Stage::Clusters, n, n)?;
 
     report(Stage::Fusion, 0, n)?;
-    let noise = noise_report(p, labels, input.class_roots, Some(&votes))?;
-    let log_margin = quality::log_margin(p, labels);
+    let noise = noise_report(p, &counted, &given, input.class_roots, Some(&votes))?;
+    let wanted = [Quality::SelfConfidence, Quality::NormalizedMargin, Quality::LogMargin];
+    let mut scores = quality::scores(&p, &given, &wanted, None, &|_| true)?.into_iter();
+    let [self_confidence, normalized_margin, log_margin] =
+        std::array::from_fn(|_| scores.next().unwrap_or_default());
+    // higher = worse, like the other two
+    let log_margin: Vec<f64> = log_margin.into_iter().map(|m| -m).collect();
     let heard = |i: usize, score: f64| if counts[labels[i]] < 2 { f64::NAN } else { score };
     let by_margin: Vec<f64> = log_margin.iter().enumerate().map(|(i, &m)| heard(i, m)).collect();
     let by_vote: Vec<f64> = votes.iter().enumerate().map(|(i, v)| heard(i, v.margin(labels[i]))).collect();
@@ -151,8 +159,8 @@ pub fn scan(
         votes: &votes,
         assignment: &assignment,
         cluster_labels: &cluster_labels,
-        self_confidence: &quality::self_confidence(p, labels),
-        normalized_margin: &quality::normalized_margin(p, labels),
+        self_confidence: &self_confidence,
+        normalized_margin: &normalized_margin,
         log_margin: &log_margin,
     };
     let rows = (0..n).map(|i| scores.row(i, ranks[i], noise.estimated_errors)).collect();
@@ -163,7 +171,7 @@ pub fn scan(
 fn check(input: &ScanInput<'_>, params: &ScanParams) -> Result<usize, DetectError> {
     check_length("probability columns", input.n_classes, input.probabilities.ncols())?;
     check_length("class roots", input.n_classes, input.class_roots.len())?;
-    check_judged(input.probabilities, input.labels)?;
+    check_length("labels", input.probabilities.nrows(), input.labels.len())?;
     check_length("features", input.labels.len(), input.features.nrows())?;
     check_features(input.features)?;
     let bad = |name, value: usize, rule| Err(DetectError::Param { name, value: value as f64, rule });

@@ -84,12 +84,7 @@ impl Store {
     }
 
     /// Newest first; `before` is the last export of the page before.
-    pub async fn exports(
-        &self,
-        dataset: Uuid,
-        before: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Page<Export>> {
+    pub async fn exports(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Export>> {
         let rows = sqlx::query_as!(
             Export,
             "select id, snapshot_id, job_id, format, manifest, blob, created_at from exports

@@ -61,12 +61,7 @@ impl Store {
     }
 
     /// Newest first; `before` is the id of the last snapshot of the page before.
-    pub async fn snapshots(
-        &self,
-        dataset: Uuid,
-        before: Option<&str>,
-        limit: i64,
-    ) -> Result<Page<Snapshot>> {
+    pub async fn snapshots(&self, dataset: Uuid, before: Option<&str>, limit: i64) -> Result<Page<Snapshot>> {
         let rows = sqlx::query_as!(
             Snapshot,
             "select id, parent, author, reason, n_labelled, n_changed, blob, created_at from snapshots

@@ -43,12 +43,7 @@ impl Store {
     }
 
     /// Newest first; `before` is the last training of the page before.
-    pub async fn trainings(
-        &self,
-        dataset: Uuid,
-        before: Option<Uuid>,
-        limit: i64,
-    ) -> Result<Page<Training>> {
+    pub async fn trainings(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Training>> {
         let rows = sqlx::query_as!(
             Training,
             "select id, snapshot_id, job_id, recipe, metrics, onnx_blob, previous_id, created_at from trainings

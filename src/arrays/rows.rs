@@ -1,0 +1,162 @@
+//! Matrices read by blocks of rows, wherever they lie: in memory, or in a mapped file of another element
+//! type or order. What walks a matrix once should ask for this instead of the whole in memory.
+
+use ndarray::ArrayView2;
+
+/// Single or double precision; comparisons and differences are done in the type itself.
+pub trait Real:
+    Copy
+    + PartialOrd
+    + std::fmt::Debug
+    + std::ops::Add<Output = Self>
+    + std::ops::Sub<Output = Self>
+    + Send
+    + Sync
+    + 'static
+{
+    const ZERO: Self;
+    const INFINITY: Self;
+    const NEG_INFINITY: Self;
+    fn to_f64(self) -> f64;
+    /// Rounded to nearest.
+    fn of_f64(value: f64) -> Self;
+    /// `self / n`, rounded once.
+    fn over(self, n: usize) -> Self;
+    /// The smallest value of the type that is at least `value`.
+    fn at_least(value: f64) -> Self;
+}
+
+impl Real for f32 {
+    const ZERO: Self = 0.0;
+    const INFINITY: Self = f32::INFINITY;
+    const NEG_INFINITY: Self = f32::NEG_INFINITY;
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    fn of_f64(value: f64) -> Self {
+        value as f32
+    }
+    fn over(self, n: usize) -> Self {
+        self / n as f32
+    }
+    fn at_least(value: f64) -> Self {
+        let near = value as f32;
+        if f64::from(near) < value { near.next_up() } else { near }
+    }
+}
+
+impl Real for f64 {
+    const ZERO: Self = 0.0;
+    const INFINITY: Self = f64::INFINITY;
+    const NEG_INFINITY: Self = f64::NEG_INFINITY;
+    fn to_f64(self) -> f64 {
+        self
+    }
+    fn of_f64(value: f64) -> Self {
+        value
+    }
+    fn over(self, n: usize) -> Self {
+        self / n as f64
+    }
+    fn at_least(value: f64) -> Self {
+        value
+    }
+}
+
+/// A matrix of `T`, row by row.
+pub trait Rows<T>: Sync {
+    /// (rows, columns)
+    fn shape(&self) -> (usize, usize);
+
+    /// Rows `start..start + n`, row-major: borrowed where they lie so, else copied into `buffer`.
+    ///
+    /// # Panics
+    /// When there are no such rows.
+    fn block<'a>(&'a self, start: usize, n: usize, buffer: &'a mut Vec<T>) -> &'a [T];
+}
+
+impl<T: Copy + Sync> Rows<T> for ArrayView2<'_, T> {
+    fn shape(&self) -> (usize, usize) {
+        self.dim()
+    }
+
+    fn block<'a>(&'a self, start: usize, n: usize, buffer: &'a mut Vec<T>) -> &'a [T] {
+        let k = self.ncols();
+        if let Some(all) = self.as_slice() {
+            return &all[start * k..(start + n) * k];
+        }
+        buffer.clear();
+        for i in start..start + n {
+            buffer.extend(self.row(i));
+        }
+        buffer
+    }
+}
+
+/// Rows of one block for a matrix of `columns` columns: about 256 KiB of f32, so that a block stays in
+/// the cache between the steps of one pass. Depends on the shape only.
+pub fn block_rows(columns: usize) -> usize {
+    ((1 << 16) / columns.max(1)).clamp(16, 1 << 14)
+}
+
+/// The sum of `values` as NumPy's `add.reduce` forms it (pairwise, in blocks of 128 with eight running
+/// sums), so that thresholds have the bits that NumPy gives them. Source: numpy/_core/src/umath
+/// `pairwise_sum`; error O(log n) ulps.
+pub fn pairwise_sum<T: Real>(values: &[T]) -> T {
+    let n = values.len();
+    if n < 8 {
+        return values.iter().fold(T::ZERO, |s, &v| s + v);
+    }
+    if n <= 128 {
+        let (chunks, rest) = values.as_chunks::<8>();
+        let mut r = chunks[0];
+        for chunk in &chunks[1..] {
+            for (sum, &v) in r.iter_mut().zip(chunk) {
+                *sum = *sum + v;
+            }
+        }
+        let sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
+        return rest.iter().fold(sum, |s, &v| s + v);
+    }
+    let half = n / 2 - (n / 2) % 8;
+    pairwise_sum(&values[..half]) + pairwise_sum(&values[half..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn blocks_of_any_layout() {
+        let x = array![[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]];
+        let mut buffer = Vec::new();
+        assert_eq!(x.view().block(1, 2, &mut buffer), [4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+        assert_eq!(x.t().block(1, 1, &mut buffer), [2.0, 5.0, 8.0]);
+        assert_eq!(x.view().block(3, 0, &mut buffer), [0.0f32; 0]);
+    }
+
+    #[test]
+    fn sums_have_numpys_bits() {
+        // np.add.reduce(np.float32(1) / np.arange(1, n + 1, dtype=np.float32)), NumPy 2.4
+        let reciprocal = |n: usize| (1..=n).map(|i| 1.0f32 / i as f32).collect::<Vec<_>>();
+        for (n, bits) in PAIRWISE {
+            assert_eq!(pairwise_sum(&reciprocal(n)).to_bits(), bits, "{n}");
+        }
+    }
+
+    const PAIRWISE: [(usize, u32); 5] = [
+        (7, 0x4025_f160),
+        (100, 0x40a5_ff01),
+        (129, 0x40ae_1bda),
+        (1000, 0x40ef_88fc),
+        (123_457, 0x4144_d05d),
+    ];
+
+    #[test]
+    fn the_smallest_f32_above_a_double() {
+        assert_eq!(f32::at_least(0.5), 0.5);
+        let x = 0.1f64;
+        assert!(f64::from(f32::at_least(x)) >= x && f64::from(f32::at_least(x).next_down()) < x);
+    }
+}
