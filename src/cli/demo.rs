@@ -20,6 +20,7 @@ pub(super) async fn run(config: Config, no_serve: bool, json: bool) -> anyhow::R
             eprintln!("{}", lang.text(key));
         }
     };
+    let listener = if no_serve { None } else { Some(work::listen(&config).await?) };
     let mut seconds = serde_json::Map::new();
     let mut clock = Instant::now();
     let mut lap = |stage: &str| {
@@ -67,10 +68,10 @@ pub(super) async fn run(config: Config, no_serve: bool, json: bool) -> anyhow::R
             "found": {"5": found(0.05), "10": found(0.10), "20": found(0.20)},
             "source": demo.source, "seconds": seconds,
         });
-        println!("{}", serde_json::to_string_pretty(&out)?);
+        say!("{}", serde_json::to_string_pretty(&out)?);
     } else {
         work::print_summary(&house, NAME, &summary, 10).await?;
-        println!(
+        say!(
             "{}",
             lang.fill(
                 "cli.demo.found",
@@ -83,14 +84,14 @@ pub(super) async fn run(config: Config, no_serve: bool, json: bool) -> anyhow::R
             )
         );
         let stages: Vec<String> = seconds.iter().map(|(k, v)| format!("{k} {v} s")).collect();
-        println!("{}", stages.join(", "));
+        say!("{}", stages.join(", "));
     }
-    if no_serve {
+    let Some(listener) = listener else {
         house.close().await;
         return Ok(());
-    }
-    println!("http://{}/datasets/{NAME}", house.services.config.server.bind);
-    work::serve_house(house).await
+    };
+    say!("http://{}/datasets/{NAME}", listener.local_addr()?);
+    work::serve_house(house, listener).await
 }
 
 async fn chain(

@@ -7,7 +7,7 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
     let native = Native::resolve(&NativeSettings::from(&config.native));
     let checks = crate::native::doctor::doctor(&native, config.database_url.expose(), &config.state).await;
     if json {
-        println!("{}", serde_json::to_string_pretty(&checks)?);
+        say!("{}", serde_json::to_string_pretty(&checks)?);
     } else {
         for c in &checks {
             let mark = match (c.ok, c.required) {
@@ -16,9 +16,9 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
                 (false, false) => "without",
             };
             let path = c.path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-            println!("{mark} {:26} {:12} {path}", c.part, c.version.as_deref().unwrap_or(""));
+            say!("{mark} {:26} {:12} {path}", c.part, c.version.as_deref().unwrap_or(""));
             if !c.note.is_empty() {
-                println!("        {}", c.note);
+                say!("        {}", c.note);
             }
         }
     }

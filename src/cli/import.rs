@@ -79,11 +79,11 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     house.close().await;
     let result = done?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&result)?);
+        say!("{}", serde_json::to_string_pretty(&result)?);
     } else {
         let n = |key: &str| result.get(key).and_then(serde_json::Value::as_i64).unwrap_or(0);
-        println!(
-            "{}: {} added, {} changed, {} unchanged, {} refused; {} label events; {} media ready, {} bad",
+        say!(
+            "{}: {} added, {} changed, {} unchanged, {} refused; {} labels new or changed; {} media ready, {} bad",
             arguments.name,
             n("added"),
             n("changed"),

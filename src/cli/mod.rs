@@ -1,6 +1,15 @@
 //! The command line: one subcommand, one call. Exit code 0 only when what was asked is done,
 //! 1 when it failed, 2 when the command was not understood.
 
+/// A line on standard output. Whoever reads it may stop reading (`| head`): that is no error, and what is
+/// under way goes on.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod demo;
 mod doctor;
 mod house;
@@ -32,7 +41,8 @@ struct Cli {
 
 #[derive(Args, Clone)]
 struct Common {
-    /// Folder of the embedded database, blobs and caches [default: a folder in the user's data directory]
+    /// Folder of the embedded database, blobs and caches [default: a folder in the user's data directory;
+    /// for root /var/lib/tamis]
     #[arg(long, global = true, value_name = "DIR")]
     state: Option<PathBuf>,
 }
@@ -117,9 +127,10 @@ pub fn main() -> ExitCode {
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("TAMIS_LOG")
-                .unwrap_or_else(|_| "warn,sqlx=error".into()),
+                .unwrap_or_else(|_| "warn,sqlx=error,graphile_worker_recovery=error".into()),
         )
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -37,7 +37,7 @@ pub(super) async fn finish(house: &House, id: Uuid, quiet: bool) -> anyhow::Resu
         if job.stage != stage {
             stage.clone_from(&job.stage);
             let text = lang.text(&format!("stage.{stage}")).to_owned();
-            if bar.is_hidden() && !quiet && !stage.is_empty() {
+            if bar.is_hidden() && !quiet && !stage.is_empty() && !job.state.is_ended() {
                 eprintln!("  {text} …");
             }
             bar.reset();

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use super::house::{House, interrupted};
 use super::watch;
@@ -14,21 +15,21 @@ use crate::jobs::train::TrainArgs;
 use crate::messages::{self, Lang};
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
-    serve_house(House::open_with_worker(config).await?).await
+    let listener = listen(&config).await?;
+    serve_house(House::open_with_worker(config).await?, listener).await
+}
+
+/// Takes the port, before anything that would be in vain without it.
+pub(super) async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    let bind = config.server.bind;
+    TcpListener::bind(bind)
+        .await
+        .with_context(|| format!("cannot listen on {bind}; choose another address with --bind"))
 }
 
 /// Serves until ctrl-c or SIGTERM, then stops server, worker and database in order.
-pub(super) async fn serve_house(house: House) -> anyhow::Result<()> {
-    let bind = house.services.config.server.bind;
-    let listener = match tokio::net::TcpListener::bind(bind).await {
-        Ok(l) => l,
-        Err(e) => {
-            house.close().await;
-            return Err(e)
-                .with_context(|| format!("cannot listen on {bind}; choose another address with --bind"));
-        }
-    };
-    println!("Tamis serves http://{} (ctrl-c stops it)", listener.local_addr()?);
+pub(super) async fn serve_house(house: House, listener: TcpListener) -> anyhow::Result<()> {
+    say!("Tamis serves http://{} (ctrl-c stops it)", listener.local_addr()?);
     let server = tokio::spawn(crate::web::serve(house.services.clone(), listener, house.shutdown()));
     tokio::select! {
         () = interrupted() => {}
@@ -43,7 +44,7 @@ pub(super) async fn serve_house(house: House) -> anyhow::Result<()> {
 
 pub(super) async fn worker(config: Config) -> anyhow::Result<()> {
     let house = House::open_with_worker(config).await?;
-    println!("Tamis works on jobs (ctrl-c stops it)");
+    say!("Tamis works on jobs (ctrl-c stops it)");
     interrupted().await;
     house.close().await;
     Ok(())
@@ -54,7 +55,7 @@ pub(super) async fn scan(config: Config, name: &str, json: bool) -> anyhow::Resu
     let done = async {
         let result = scan_house(&house, name, json).await?;
         if json {
-            println!("{}", serde_json::to_string_pretty(&result)?);
+            say!("{}", serde_json::to_string_pretty(&result)?);
         } else {
             print_summary(&house, name, &result, 10).await?;
         }
@@ -79,7 +80,7 @@ pub(super) async fn print_summary(house: &House, name: &str, result: &Value, top
     let dataset = store.dataset(name).await?;
     let taxonomy = store.taxonomy(dataset.id).await?;
     let n = |key: &str| result.get(key).and_then(Value::as_i64).unwrap_or(0);
-    println!(
+    say!(
         "{}",
         lang.fill(
             "cli.scan.summary",
@@ -93,9 +94,9 @@ pub(super) async fn print_summary(house: &House, name: &str, result: &Value, top
         )
     );
     if let Some(scan) = store.latest_scan(dataset.id).await? {
-        let filter = crate::store::suspects::SuspectFilter { all: true, ..Default::default() };
+        let filter = crate::store::suspects::SuspectFilter::default();
         for s in store.suspects(dataset.id, scan.id, &filter, 0, top).await?.items {
-            println!(
+            say!(
                 "{:>4}  {:.2}  {}\n            {}",
                 s.rank,
                 s.suspicion,
@@ -129,7 +130,7 @@ pub(super) async fn export(config: Config, name: &str, format: &str, out: &Path)
         tokio::fs::rename(&part, out).await.with_context(|| format!("{}", out.display()))?;
         let manifest = out.with_added_extension("manifest.json");
         tokio::fs::write(&manifest, serde_json::to_vec_pretty(&export.manifest)?).await?;
-        println!("{} ({} bytes), {}", out.display(), size, manifest.display());
+        say!("{} ({} bytes), {}", out.display(), size, manifest.display());
         anyhow::Ok(())
     }
     .await;
@@ -155,12 +156,12 @@ pub(super) async fn train(
         let id = house.services.enqueue_train(dataset.id, &args).await?;
         let result = watch::finish(&house, id, json).await?.result.unwrap_or_default();
         if json {
-            println!("{}", serde_json::to_string_pretty(&result)?);
+            say!("{}", serde_json::to_string_pretty(&result)?);
             return Ok(());
         }
         let m = result.get("metrics").cloned().unwrap_or_default();
         let f = |key: &str| m.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        println!(
+        say!(
             "mean F1 {:.4}  (level 1: micro {:.4}, macro {:.4}; leaf: micro {:.4}, macro {:.4}; {} held-out samples)",
             f("mean_f1"),
             f("l1_micro_f1"),
@@ -169,6 +170,15 @@ pub(super) async fn train(
             f("l2_macro_f1"),
             m.get("n").and_then(Value::as_i64).unwrap_or(0),
         );
+        let text = |key: &str| result.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        say!("snapshot {}, training {}", &text("snapshot_id")[..12.min(text("snapshot_id").len())], text("training_id"));
+        if let (Some(n), Some(d)) = (m.get("onnx_compared").and_then(Value::as_i64), m.get("onnx_max_difference")) {
+            let same = m.get("onnx_same_argmax").and_then(Value::as_bool).unwrap_or(false);
+            let answers = if same { "the same answers" } else { "OTHER ANSWERS" };
+            say!("ONNX file run on {n} samples: {answers}, largest difference {d}");
+        }
+        let page = format!("datasets/{name}/trainings/{}", text("training_id"));
+        say!("with `tamis serve`: /{page}, /api/v1/{page}/model.onnx");
         anyhow::Ok(())
     }
     .await;

@@ -9,6 +9,7 @@ mod error;
 pub mod export;
 pub mod features;
 mod json;
+pub mod mapped;
 pub mod media_path;
 pub mod media_zip;
 pub mod npy;

@@ -1,4 +1,5 @@
-//! NumPy's `.npy` arrays: versions 1 to 3, little-endian float16, float32, float64 and int64, C order.
+//! NumPy's `.npy` arrays: versions 1 to 3, booleans, integers of any size and float16, float32, float64,
+//! little-endian. Read whole here (C order), or mapped (either order) by [`super::mapped`].
 //!
 //! Format: numpy/lib/format.py (magic, version, header length, a Python dict literal, raw data). Sizes
 //! in a header are claims: they are checked against a limit before anything is allocated.
@@ -16,25 +17,49 @@ pub enum Dtype {
     F16,
     F32,
     F64,
+    Bool,
+    I8,
+    I16,
+    I32,
     I64,
+    U8,
+    U16,
+    U32,
+    U64,
 }
+
+/// Every element type with NumPy's name of it (single bytes have no order: `|`).
+const DTYPES: [(Dtype, &str); 12] = [
+    (Dtype::F16, "<f2"),
+    (Dtype::F32, "<f4"),
+    (Dtype::F64, "<f8"),
+    (Dtype::Bool, "|b1"),
+    (Dtype::I8, "|i1"),
+    (Dtype::I16, "<i2"),
+    (Dtype::I32, "<i4"),
+    (Dtype::I64, "<i8"),
+    (Dtype::U8, "|u1"),
+    (Dtype::U16, "<u2"),
+    (Dtype::U32, "<u4"),
+    (Dtype::U64, "<u8"),
+];
 
 impl Dtype {
     pub fn bytes(self) -> usize {
         match self {
-            Self::F16 => 2,
-            Self::F32 => 4,
-            Self::F64 | Self::I64 => 8,
+            Self::Bool | Self::I8 | Self::U8 => 1,
+            Self::F16 | Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
         }
     }
 
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::F32 | Self::F64)
+    }
+
     fn descr(self) -> &'static str {
-        match self {
-            Self::F16 => "<f2",
-            Self::F32 => "<f4",
-            Self::F64 => "<f8",
-            Self::I64 => "<i8",
-        }
+        DTYPES.iter().find(|(d, _)| *d == self).map_or("", |(_, name)| name)
     }
 }
 
@@ -42,8 +67,10 @@ impl Dtype {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub dtype: Dtype,
-    /// Row-major; the product is the number of elements. A 0-d array has an empty shape.
+    /// The product is the number of elements. A 0-d array has an empty shape.
     pub shape: Vec<usize>,
+    /// Column-major: the first index runs fastest. False where one order is the other.
+    pub fortran: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +79,9 @@ pub enum NpyError {
     NotNpy,
     #[error("the .npy header is damaged: {0}")]
     BadHeader(String),
-    #[error("element type {0:?} is not read: save as little-endian float16, float32, float64 or int64")]
+    #[error(
+        "element type {0:?} is not read: save as little-endian floats (16 to 64 bits), integers or booleans"
+    )]
     Dtype(String),
     #[error("the array is in Fortran order: save np.ascontiguousarray(x)")]
     Fortran,
@@ -71,7 +100,7 @@ pub enum NpyError {
 /// Reads the header and leaves `source` at the first element.
 ///
 /// # Errors
-/// Damaged headers, other element types, Fortran order of arrays with more than one axis.
+/// Damaged headers, other element types.
 pub fn read_header(source: &mut impl Read) -> Result<Header, NpyError> {
     let mut start = [0u8; 8];
     source.read_exact(&mut start).map_err(|e| early(e, NpyError::NotNpy))?;
@@ -100,13 +129,12 @@ pub fn read_header(source: &mut impl Read) -> Result<Header, NpyError> {
     source.read_exact(&mut text).map_err(short)?;
     let text = String::from_utf8(text).map_err(|_| damaged("it is not text"))?;
     let descr = value(&text, "descr").ok_or_else(|| damaged("no descr"))?;
-    let dtype = match descr.trim_matches(['\'', '"']) {
-        "<f2" => Dtype::F16,
-        "<f4" => Dtype::F32,
-        "<f8" => Dtype::F64,
-        "<i8" => Dtype::I64,
-        other => return Err(NpyError::Dtype(other.chars().take(40).collect())),
-    };
+    let descr = descr.trim_matches(['\'', '"']);
+    // older writers put an order before single bytes too
+    let (dtype, _) = DTYPES
+        .into_iter()
+        .find(|(d, name)| *name == descr || (d.bytes() == 1 && name[1..] == descr[descr.len().min(1)..]))
+        .ok_or_else(|| NpyError::Dtype(descr.chars().take(40).collect()))?;
     let shape = value(&text, "shape").ok_or_else(|| damaged("no shape"))?;
     let shape = shape
         .strip_prefix('(')
@@ -117,14 +145,13 @@ pub fn read_header(source: &mut impl Read) -> Result<Header, NpyError> {
         .filter(|s| !s.is_empty())
         .map(|s| s.parse::<usize>().map_err(|_| damaged("shape is no tuple of whole numbers")))
         .collect::<Result<Vec<_>, _>>()?;
-    match value(&text, "fortran_order") {
-        Some("False") => {}
+    let fortran = match value(&text, "fortran_order") {
+        Some("False") => false,
         // One axis (or none longer than 1) lies the same either way.
-        Some("True") if shape.iter().filter(|&&n| n > 1).count() <= 1 => {}
-        Some("True") => return Err(NpyError::Fortran),
+        Some("True") => shape.iter().filter(|&&n| n > 1).count() > 1,
         _ => return Err(damaged("no fortran_order")),
-    }
-    Ok(Header { dtype, shape })
+    };
+    Ok(Header { dtype, shape, fortran })
 }
 
 /// Reads a float array as f32 (float64 is rounded). `limit` bounds the bytes of the array as stored.
@@ -135,32 +162,9 @@ pub fn read_f32(source: &mut impl Read, limit: usize) -> Result<(Vec<usize>, Vec
         Dtype::F16 => chunks(&data).map(|b| f16::from_le_bytes(b).to_f32()).collect(),
         Dtype::F32 => chunks(&data).map(f32::from_le_bytes).collect(),
         Dtype::F64 => chunks(&data).map(|b| f64::from_le_bytes(b) as f32).collect(),
-        Dtype::I64 => return Err(NpyError::Kind { found: header.dtype, wanted: "floats are" }),
+        found => return Err(NpyError::Kind { found, wanted: "floats are" }),
     };
     Ok((header.shape, values))
-}
-
-/// Reads a float array as f64.
-pub fn read_f64(source: &mut impl Read, limit: usize) -> Result<(Vec<usize>, Vec<f64>), NpyError> {
-    let header = read_header(source)?;
-    let data = read_data(source, &header, limit)?;
-    let values = match header.dtype {
-        Dtype::F16 => chunks(&data).map(|b| f16::from_le_bytes(b).to_f64()).collect(),
-        Dtype::F32 => chunks(&data).map(|b| f64::from(f32::from_le_bytes(b))).collect(),
-        Dtype::F64 => chunks(&data).map(f64::from_le_bytes).collect(),
-        Dtype::I64 => return Err(NpyError::Kind { found: header.dtype, wanted: "floats are" }),
-    };
-    Ok((header.shape, values))
-}
-
-/// Reads an int64 array.
-pub fn read_i64(source: &mut impl Read, limit: usize) -> Result<(Vec<usize>, Vec<i64>), NpyError> {
-    let header = read_header(source)?;
-    if header.dtype != Dtype::I64 {
-        return Err(NpyError::Kind { found: header.dtype, wanted: "int64 is" });
-    }
-    let data = read_data(source, &header, limit)?;
-    Ok((header.shape, chunks(&data).map(i64::from_le_bytes).collect()))
 }
 
 /// Writes an f32 array as `dtype` F16 (beyond its range becomes infinite) or F32.
@@ -173,6 +177,12 @@ pub fn write_f32(out: &mut impl Write, dtype: Dtype, shape: &[usize], values: &[
         Dtype::F16 => out.write_all(&f16::from_f32(v).to_le_bytes()),
         _ => out.write_all(&v.to_le_bytes()),
     })
+}
+
+/// Writes a whole one-dimensional array whose elements' little-endian bytes are `bytes`.
+pub fn write_vector(out: &mut impl Write, dtype: Dtype, bytes: &[u8]) -> io::Result<()> {
+    write_header(out, dtype, &[bytes.len() / dtype.bytes()])?;
+    out.write_all(bytes)
 }
 
 /// Writes a version 1 header, padded to 64 bytes as NumPy does.
@@ -193,6 +203,9 @@ pub fn write_header(out: &mut impl Write, dtype: Dtype, shape: &[usize]) -> io::
 
 /// The elements' bytes, exactly as many as the header claims. Never allocates far beyond what came.
 fn read_data(source: &mut impl Read, header: &Header, limit: usize) -> Result<Vec<u8>, NpyError> {
+    if header.fortran {
+        return Err(NpyError::Fortran);
+    }
     let bytes = header
         .shape
         .iter()
@@ -271,7 +284,8 @@ mod tests {
         ));
         // np.save of np.array([-1, 2**40]).
         let golden = hex::decode(GOLDEN_I64).unwrap();
-        assert_eq!(read_i64(&mut golden.as_slice(), MB).unwrap(), (vec![2], vec![-1, 1 << 40]));
+        let header = read_header(&mut golden.as_slice()).unwrap();
+        assert_eq!(header, Header { dtype: Dtype::I64, shape: vec![2], fortran: false });
         assert!(matches!(read_f32(&mut golden.as_slice(), MB), Err(NpyError::Kind { .. })));
     }
 
@@ -282,9 +296,18 @@ mod tests {
     fn other_layouts_are_refused_by_name() {
         let header = |d: &str| read_header(&mut file(d, &[]).as_slice());
         let ok = header("{\"descr\": \"<f8\", 'shape': (), 'fortran_order': False}").unwrap();
-        assert_eq!(ok, Header { dtype: Dtype::F64, shape: vec![] });
+        assert_eq!(ok, Header { dtype: Dtype::F64, shape: vec![], fortran: false });
         let d = "{'descr': '<f4', 'fortran_order': True, 'shape': (3, 2), }";
-        assert!(matches!(header(d), Err(NpyError::Fortran)));
+        assert!(header(d).unwrap().fortran);
+        assert!(matches!(read_f32(&mut file(d, &[0; 24]).as_slice(), MB), Err(NpyError::Fortran)));
+        for (dtype, name) in DTYPES {
+            let d = format!("{{'descr': '{name}', 'fortran_order': False, 'shape': (1,)}}");
+            assert_eq!(header(&d).unwrap().dtype, dtype);
+        }
+        assert_eq!(
+            header("{'descr': '<i1', 'fortran_order': False, 'shape': (1,)}").unwrap().dtype,
+            Dtype::I8
+        );
         assert_eq!(header("{'descr': '<f4', 'fortran_order': True, 'shape': (3,), }").unwrap().shape, [3]);
         let d = "{'descr': '>f4', 'fortran_order': False, 'shape': (3,), }";
         assert!(matches!(header(d), Err(NpyError::Dtype(t)) if t == ">f4"));
@@ -304,14 +327,13 @@ mod tests {
             assert!(matches!(read_f32(&mut f.as_slice(), MB), Err(NpyError::TooLarge { .. })), "{shape}");
         }
         let f = file("{'descr': '<f8', 'fortran_order': False, 'shape': (1000,)}", &[0; 8]);
-        assert!(matches!(read_f64(&mut f.as_slice(), MB), Err(NpyError::Truncated { found: 8, .. })));
+        assert!(matches!(read_f32(&mut f.as_slice(), MB), Err(NpyError::Truncated { found: 8, .. })));
     }
 
     #[test]
-    fn float64_reads_both_ways() {
+    fn float64_is_rounded() {
         let data: Vec<u8> = [0.1f64, -1e300].iter().flat_map(|x| x.to_le_bytes()).collect();
         let f = file("{'descr': '<f8', 'fortran_order': False, 'shape': (2,)}", &data);
-        assert_eq!(read_f64(&mut f.as_slice(), MB).unwrap().1, [0.1, -1e300]);
         assert_eq!(read_f32(&mut f.as_slice(), MB).unwrap().1, [0.1, f32::NEG_INFINITY]);
     }
 }

@@ -10,7 +10,7 @@ use super::progress::Progress;
 use super::scan::Labelled;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
-use crate::domain::Note;
+use crate::domain::{Note, Split};
 use crate::encode::{Runtime, run_matrix};
 use crate::store::trainings::Training;
 use crate::train::linear::argmax_rows;
@@ -57,11 +57,13 @@ pub(crate) async fn run(
 ) -> Result<Value, JobError> {
     let recipe = args.parsed()?;
     progress.stage("snapshot", None);
-    let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "training").await?;
+    let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "train").await?;
     let taxonomy = services.store.taxonomy(dataset).await?;
     encode::missing(services, dataset, progress).await?;
     progress.stage("load_features", None);
     let labelled = Labelled::of(&taxonomy, snapshot::labels_of(services, &snapshot).await?)?;
+    let splits = services.store.held_out(dataset).await?;
+    let parts: Vec<Option<Split>> = labelled.ids.iter().map(|id| splits.get(id).copied()).collect();
     let features = vectors::features(services, dataset, &labelled.ids, &recipe.fields).await?;
     if features.blocks.is_empty() {
         return Err(JobError::failed("nothing_encoded", &[]));
@@ -76,7 +78,7 @@ pub(crate) async fn run(
     progress.stage("train", Some(recipe.folds + 1));
     let (dylib, p, recipe2) = (services.native.onnxruntime.clone(), progress.clone(), recipe.clone());
     let trained = tokio::task::spawn_blocking(move || {
-        let t = train(&features, &labelled, &recipe2, &metadata, &p)?;
+        let t = train(&features, &labelled, &parts, &recipe2, &metadata, &p)?;
         let parity = match dylib {
             Some(dylib) => Some(parity(&dylib, &t)?),
             None => None,
@@ -96,6 +98,7 @@ pub(crate) async fn run(
     let mut metrics = serde_json::to_value(&trained.metrics).map_err(|e| JobError::broke("stage.save", e))?;
     if let Some(m) = metrics.as_object_mut() {
         m.insert("n_train".into(), json!(trained.n_train));
+        m.insert("held_out".into(), json!(trained.held_out));
         m.insert("c".into(), json!(trained.c));
         m.insert("onnx_max_difference".into(), json!(parity.as_ref().map(|p| p.max_difference)));
         m.insert("onnx_same_argmax".into(), json!(parity.as_ref().map(|p| p.same_argmax)));
@@ -121,26 +124,48 @@ struct Trained {
     metrics: Metrics,
     c: f32,
     n_train: usize,
+    /// What it was measured on: `test`, `validation`, or `random` samples.
+    held_out: &'static str,
     onnx: Vec<u8>,
     /// Held-out (or, without any, training) rows and what the head says of them.
     probe: Array2<f32>,
     expected: Array2<f32>,
 }
 
+/// Which labelled samples to measure on, and which to train on. The dataset's own test split, else its
+/// validation split, else a random share; what is of either split is never trained on.
+fn split_rows(
+    labelled: &Labelled,
+    parts: &[Option<Split>],
+    recipe: &Recipe,
+) -> (&'static str, Vec<usize>, Vec<usize>) {
+    let rows = |want: &dyn Fn(usize) -> bool| (0..parts.len()).filter(|&i| want(i)).collect::<Vec<_>>();
+    for split in [Split::Test, Split::Validation] {
+        let held = rows(&|i| parts[i] == Some(split));
+        if !held.is_empty() {
+            return (split.as_str(), rows(&|i| parts[i].is_none()), held);
+        }
+    }
+    let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seed);
+    ("random", rows(&|i| !held[i]), rows(&|i| held[i]))
+}
+
 /// C by cross-validation on the training part, one fit on all of it, measured on the rest.
 fn train(
     features: &Features,
     labelled: &Labelled,
+    parts: &[Option<Split>],
     recipe: &Recipe,
     metadata: &[(String, String)],
     progress: &Progress,
 ) -> Result<Trained, JobError> {
     let failed = |e: crate::train::TrainError| JobError::broke("stage.train", e);
-    let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seed);
-    let rows = |want: bool| -> Vec<usize> { (0..held.len()).filter(|&i| held[i] == want).collect() };
-    let (train_rows, test_rows) = (rows(false), rows(true));
+    let (held_out, train_rows, test_rows) = split_rows(labelled, parts, recipe);
     if test_rows.is_empty() {
         return Err(JobError::failed("no_holdout", &[]));
+    }
+    if train_rows.is_empty() {
+        return Err(JobError::failed("nothing_to_train_on", &[]));
     }
     let x = features.matrix.select(Axis(0), &train_rows);
     let y: Vec<usize> = train_rows.iter().map(|&i| labelled.y[i]).collect();
@@ -173,6 +198,7 @@ fn train(
         metrics,
         c,
         n_train: y.len(),
+        held_out,
         onnx: onnx::write(&head, metadata),
         probe: test_x.slice(ndarray::s![..n, ..]).to_owned(),
         expected: probabilities.slice(ndarray::s![..n, ..]).to_owned(),
@@ -213,5 +239,26 @@ mod tests {
         assert!(args("seed = 3").check().is_ok());
         assert!(args("sed = 3").check().unwrap_err().to_string().contains("sed"));
         assert!(args("slow").check().unwrap_err().to_string().contains("slow"));
+    }
+
+    #[test]
+    fn a_dataset_is_measured_on_its_own_test_split_and_never_trained_on_it() {
+        let labelled = Labelled {
+            ids: (0..6).collect(),
+            y: vec![0, 1, 0, 1, 0, 1],
+            n_classes: 2,
+            class_roots: vec![0, 1],
+        };
+        let recipe = Recipe::default();
+        let rows = |parts: &[Option<Split>]| split_rows(&labelled, parts, &recipe);
+        let (test, validation) = (Some(Split::Test), Some(Split::Validation));
+        assert_eq!(rows(&[None, None, test, validation, None, test]), ("test", vec![0, 1, 4], vec![2, 5]));
+        assert_eq!(
+            rows(&[None, None, validation, None, None, None]),
+            ("validation", vec![0, 1, 3, 4, 5], vec![2])
+        );
+        let (how, train, held) = rows(&[None; 6]);
+        assert_eq!((how, train.len() + held.len()), ("random", 6));
+        assert!(!held.is_empty());
     }
 }

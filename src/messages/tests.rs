@@ -64,7 +64,9 @@ fn every_key_in_use_exists() {
         }
     };
     for (path, text) in files("templates", ".html") {
-        literals(&text, &["page.t(\"", "page.t1(\""]).into_iter().for_each(|k| check(&path, k, false));
+        literals(&text, &["page.t(\"", "page.t1(\"", "page.t2(\""])
+            .into_iter()
+            .for_each(|k| check(&path, k, false));
         literals(&text, &["page.n(\""]).into_iter().for_each(|k| check(&path, k, true));
     }
     for (path, text) in files("src", ".rs") {

@@ -14,15 +14,16 @@ use uuid::Uuid;
 use super::{Page, Result, Store, StoreError};
 use crate::domain::Taxonomy;
 
-/// A checked row on its way in. `class` is a leaf of the dataset's taxonomy.
+/// A checked row on its way in. `class` is a leaf of the dataset's taxonomy. What is `None` is left as it
+/// is in a sample that is there already.
 #[derive(Clone, Debug, Default)]
 pub struct StagedRow {
     pub line: u64,
     pub external_id: String,
-    pub title: String,
-    pub asr: String,
+    pub title: Option<String>,
+    pub asr: Option<String>,
     /// JSON array of `{time, text}`.
-    pub ocr_json: String,
+    pub ocr_json: Option<String>,
     pub split: Option<&'static str>,
     pub class: Option<String>,
     pub media_path: Option<String>,
@@ -32,6 +33,7 @@ pub struct StagedRow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MergeCounts {
     pub added: i64,
+    /// Samples of which a text, the split or the clip changed.
     pub changed: i64,
     pub unchanged: i64,
     /// Label events written: new labels and labels that differ from the ones before.
@@ -73,8 +75,9 @@ impl Staging {
         self.buffer.clear();
         for r in rows {
             let _ = write!(self.buffer, "{}", r.line);
-            for text in [Some(&r.external_id), Some(&r.title), Some(&r.asr), Some(&r.ocr_json)] {
-                push_copy(&mut self.buffer, text.map(String::as_str));
+            push_copy(&mut self.buffer, Some(&r.external_id));
+            for text in [&r.title, &r.asr, &r.ocr_json] {
+                push_copy(&mut self.buffer, text.as_deref());
             }
             push_copy(&mut self.buffer, r.split);
             push_copy(&mut self.buffer, r.class.as_deref());
@@ -110,8 +113,9 @@ impl Staging {
 
     /// Merges the staged rows into samples and labels.
     pub async fn merge(&mut self, dataset: Uuid, author: &str, job: Uuid) -> Result<MergeCounts> {
-        // Samples have no foreign key (migration 0002): this is what keeps the dataset there.
-        sqlx::query!("select id from datasets where id = $1 for key share", dataset)
+        // Samples have no foreign key (migration 0002): this is what keeps the dataset there. It also
+        // lets one import of a dataset merge at a time, so that what is not there stays not there.
+        sqlx::query!("select id from datasets where id = $1 for no key update", dataset)
             .fetch_optional(&mut *self.tx)
             .await?
             .ok_or_else(|| StoreError::not_found("dataset", dataset.to_string()))?;
@@ -119,27 +123,37 @@ impl Staging {
         sqlx::query("analyze import_rows (external_id, class)").execute(&mut *self.tx).await?;
         let (total,): (i64,) =
             sqlx::query_as("select count(*) from import_rows").fetch_one(&mut *self.tx).await?;
-        let (added, changed): (i64, i64) = sqlx::query_as(
-            "with merged as (
-               insert into samples as s (dataset_id, external_id, title, asr, ocr, split, media_path)
-               select $1, external_id, title, asr, ocr,
-                 coalesce(split, case when class is null then 'unlabelled' else 'train' end), media_path
-               from import_rows order by line
-               on conflict (dataset_id, external_id) do update set
-                 title = excluded.title, asr = excluded.asr, ocr = excluded.ocr, split = excluded.split,
-                 media_path = coalesce(excluded.media_path, s.media_path),
-                 media_blob = case when excluded.media_path <> s.media_path or s.media_state = 'bad' then null else s.media_blob end,
-                 media_state = case when (excluded.media_path <> s.media_path or s.media_state = 'bad') and s.media_state <> 'features'
-                   then 'none' else s.media_state end,
-                 updated_at = now()
-               where (s.title, s.asr, s.ocr, s.split) is distinct from (excluded.title, excluded.asr, excluded.ocr, excluded.split)
-                 or (excluded.media_path is not null and (s.media_path is distinct from excluded.media_path or s.media_state = 'bad'))
-               returning xmax = 0 as added)
-             select count(*) filter (where added), count(*) filter (where not added) from merged",
+        let changed = sqlx::query(
+            "update samples s set title = n.title, asr = n.asr, ocr = n.ocr, split = n.split,
+               media_path = coalesce(n.media_path, s.media_path),
+               media_blob = case when n.again then null else s.media_blob end,
+               media_state = case when n.again and s.media_state <> 'features' then 'none' else s.media_state end,
+               updated_at = now()
+             from (
+               select s.id, coalesce(r.title, s.title) as title, coalesce(r.asr, s.asr) as asr,
+                 coalesce(r.ocr, s.ocr) as ocr, r.media_path,
+                 coalesce(r.split, case when s.split = 'unlabelled' and r.class is not null then 'train' else s.split end) as split,
+                 r.media_path is not null and (r.media_path is distinct from s.media_path or s.media_state = 'bad') as again
+               from import_rows r join samples s on s.dataset_id = $1 and s.external_id = r.external_id) n
+             where s.id = n.id
+               and (n.again or (s.title, s.asr, s.ocr, s.split) is distinct from (n.title, n.asr, n.ocr, n.split))",
         )
         .bind(dataset)
-        .fetch_one(&mut *self.tx)
-        .await?;
+        .execute(&mut *self.tx)
+        .await?
+        .rows_affected();
+        let added = sqlx::query(
+            "insert into samples (dataset_id, external_id, title, asr, ocr, split, media_path)
+             select $1, external_id, coalesce(title, ''), coalesce(asr, ''), coalesce(ocr, '[]'),
+               coalesce(split, case when class is null then 'unlabelled' else 'train' end), media_path
+             from import_rows r
+             where not exists (select from samples s where s.dataset_id = $1 and s.external_id = r.external_id)
+             order by line",
+        )
+        .bind(dataset)
+        .execute(&mut *self.tx)
+        .await?
+        .rows_affected();
         let labels_added = sqlx::query(
             "insert into labels (dataset_id, sample_id, class, source, author, job_id)
              select $1, s.id, r.class, 'import', $2, $3
@@ -153,11 +167,13 @@ impl Staging {
         .execute(&mut *self.tx)
         .await?
         .rows_affected();
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let (added, changed) = (count(added), count(changed));
         Ok(MergeCounts {
             added,
             changed,
             unchanged: total - added - changed,
-            labels_added: i64::try_from(labels_added).unwrap_or(i64::MAX),
+            labels_added: count(labels_added),
         })
     }
 

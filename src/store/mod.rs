@@ -17,14 +17,17 @@ pub mod trainings;
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 
 /// Embedded migrations; applied at start, never edited after landing.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// Nobody answers at the address, or it refuses.
+    #[error("no database at {at}: {source}")]
+    Unreachable { at: String, source: sqlx::Error },
     #[error("database: {0}")]
     Db(#[from] sqlx::Error),
     #[error("database migration: {0}")]
@@ -86,7 +89,27 @@ pub struct Store {
 
 impl Store {
     /// Connects (waiting up to 30 s for a server that is still starting) and migrates.
+    ///
+    /// # Errors
+    /// At once and with the address when nobody answers there.
     pub async fn connect(url: &str) -> Result<Self> {
+        // a pool would try again and again and then only say that it waited
+        let options: PgConnectOptions = url.parse()?;
+        let mut patience = 30;
+        loop {
+            match PgConnection::connect_with(&options).await {
+                Ok(connection) => break connection.close().await?,
+                // the server is starting (57P03)
+                Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("57P03") && patience > 0 => {
+                    patience -= 1;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(e) => {
+                    let (host, port) = (options.get_host(), options.get_port());
+                    return Err(StoreError::Unreachable { at: format!("{host}:{port}"), source: e });
+                }
+            }
+        }
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(30))

@@ -53,6 +53,15 @@ pub struct HistoryEntry {
     pub comment: String,
 }
 
+/// The classes that a decision names.
+fn classes_of(decision: &Decision) -> Vec<String> {
+    match decision {
+        Decision::Relabel { class } => vec![class.clone()],
+        Decision::Ambiguous { classes } => classes.clone(),
+        Decision::Keep | Decision::Unsure | Decision::OutOfTaxonomy | Decision::BadMedia => vec![],
+    }
+}
+
 impl Store {
     /// Records the decision; keep and relabel add a label event. Same `client_id` again: the first
     /// answer again.
@@ -86,19 +95,24 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(review) = known {
-            return if review.sample_id == new.sample_id {
+            let same = review.sample_id == new.sample_id
+                && review.decision == new.decision.as_str()
+                && review.classes == classes_of(&new.decision);
+            return if same {
                 Ok(review)
             } else {
                 Err(StoreError::Rule {
                     field: "client_id",
                     code: "client_id_reused",
-                    message: "this client_id belongs to the review of another sample".into(),
+                    message: "this client_id belongs to another review: make a new one for each decision"
+                        .into(),
                 })
             };
         }
-        let (classes, asserted) = match &new.decision {
+        let classes = classes_of(&new.decision);
+        let asserted = match &new.decision {
             Decision::Keep => match &before {
-                Some(c) => (vec![], Some(c.clone())),
+                Some(c) => Some(c.clone()),
                 None => {
                     return Err(StoreError::Rule {
                         field: "decision",
@@ -107,9 +121,10 @@ impl Store {
                     });
                 }
             },
-            Decision::Relabel { class } => (vec![class.clone()], Some(class.clone())),
-            Decision::Ambiguous { classes } => (classes.clone(), None),
-            Decision::Unsure | Decision::OutOfTaxonomy | Decision::BadMedia => (vec![], None),
+            Decision::Relabel { class } => Some(class.clone()),
+            Decision::Ambiguous { .. } | Decision::Unsure | Decision::OutOfTaxonomy | Decision::BadMedia => {
+                None
+            }
         };
         let leaves = sqlx::query_scalar!(
             r#"select count(*) as "n!" from taxonomy_nodes

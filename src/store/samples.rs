@@ -1,5 +1,7 @@
 //! Samples: reading them one by one, in pages, and in the batches that jobs work through.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
@@ -347,6 +349,19 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// The samples of the validation and test splits, which nothing is trained on.
+    pub async fn held_out(&self, dataset: Uuid) -> Result<HashMap<i64, Split>> {
+        sqlx::query!(
+            "select id, split from samples where dataset_id = $1 and split in ('validation', 'test')",
+            dataset
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(|r| Ok((r.id, keyword("split", &r.split, Split::parse)?)))
+        .collect()
     }
 
     /// Internal ids of external ids: `(external id, id)`, unknown ones left out.

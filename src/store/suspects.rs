@@ -46,6 +46,7 @@ pub struct Suspect {
     pub rank: i32,
     pub suspicion: f32,
     pub flagged: bool,
+    /// The label that the scan judged: the current one at the time of its snapshot.
     pub given_class: String,
     pub current_class: Option<String>,
     pub suggested_class: String,

@@ -27,6 +27,7 @@ const PROMISED: &[&str] = &[
     "get /api/v1/datasets/{dataset}/scans/{scan}",
     "post /api/v1/datasets/{dataset}/encodes",
     "get /api/v1/datasets/{dataset}/embeddings",
+    "get /api/v1/datasets/{dataset}/embeddings/{file}/vectors.parquet",
     "get /api/v1/datasets/{dataset}/trainings",
     "post /api/v1/datasets/{dataset}/trainings",
     "get /api/v1/datasets/{dataset}/trainings/{training}",

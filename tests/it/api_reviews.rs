@@ -40,6 +40,13 @@ async fn the_same_client_id_for_another_sample_is_refused() {
     for other in ["/api/v1/datasets/d/samples/s1/reviews", "/api/v1/datasets/e/samples/s0/reviews"] {
         app.post_json(other, &body).await.problem_with("client_id", "client_id_reused");
     }
+    // nor does it stand for another decision on the same sample
+    let mut keep = body.clone();
+    keep["decision"] = json!("keep");
+    keep.as_object_mut().unwrap().remove("class");
+    let same = "/api/v1/datasets/d/samples/s0/reviews";
+    app.post_json(same, &keep).await.problem_with("client_id", "client_id_reused");
+    assert_eq!(app.post_json(same, &body).await.status, 200);
 }
 
 #[tokio::test]

@@ -53,6 +53,32 @@ async fn the_same_file_twice_changes_nothing_and_a_changed_row_keeps_the_old_lab
 }
 
 #[tokio::test]
+async fn what_a_file_does_not_speak_of_stays_as_it_is() {
+    let app = TestApp::working().await;
+    let whole =
+        br#"{"id": "1", "title": "one", "asr": "said", "ocr": ["seen"], "label": "a1", "split": "validation"}
+{"id": "2", "title": "two", "asr": "said"}"#;
+    run(&app, "d", "rows.jsonl", whole, false).await;
+    let (job, _) = run(&app, "d", "labels.csv", b"id,label\n1,a2\n2,b1\n", false).await;
+    let result = job.result.unwrap();
+    // the second is labelled now, so it is no longer of the unlabelled
+    assert_eq!((&result["changed"], &result["labels_added"]), (&json!(1), &json!(2)), "{result}");
+    let store = &app.services.store;
+    let dataset = store.dataset("d").await.unwrap().id;
+    let one = store.sample(dataset, "1").await.unwrap();
+    assert_eq!((one.text.title.as_str(), one.text.asr.as_str()), ("one", "said"));
+    assert_eq!((one.text.ocr.len(), one.split.as_str()), (1, "validation"));
+    assert_eq!(store.sample(dataset, "2").await.unwrap().split.as_str(), "train");
+    // null and an empty cell say that there is none
+    run(&app, "d", "rows.jsonl", br#"{"id": "1", "asr": null}"#, false).await;
+    run(&app, "d", "rows.csv", b"id,title\n2,\n", false).await;
+    let one = store.sample(dataset, "1").await.unwrap();
+    assert_eq!((one.text.title.as_str(), one.text.asr.as_str()), ("one", ""));
+    let two = store.sample(dataset, "2").await.unwrap();
+    assert_eq!((two.text.title.as_str(), two.text.asr.as_str()), ("", "said"));
+}
+
+#[tokio::test]
 async fn bad_rows_are_named_and_nothing_goes_in_unless_partial() {
     let app = TestApp::working().await;
     let long = format!(r#"{{"id": "9", "title": "{}"}}"#, "x".repeat(10 << 20));

@@ -150,7 +150,7 @@ async fn a_job_that_fails_says_why_and_is_not_tried_again() {
     // and in the reader's language
     let answer = app.get(&format!("/jobs/{id}?lang=zh-CN")).await;
     let page = String::from_utf8(answer.bytes).unwrap();
-    assert!(page.contains("只有 4 个样本有标签"), "{page}");
+    assert!(page.contains("有标签的样本：4 个"), "{page}");
     // each ended stage has its line
     let lines = app.services.store.job_log_lines(id, 0, 100).await.unwrap();
     let codes: Vec<_> = lines.iter().filter_map(|l| Some(l.note.as_ref()?.code.as_str())).collect();

@@ -18,7 +18,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("encode", &["arrays", "domain", "media"]),
         ("detect", &["domain", "arrays"]),
         ("train", &["domain", "arrays"]),
-        ("exchange", &["domain"]),
+        ("exchange", &["arrays", "domain"]),
         ("messages", &["domain"]),
         ("store", &["domain"]),
         ("native", &["config"]),

@@ -291,8 +291,7 @@ impl TestApp {
             .map(|(i, id)| StagedRow {
                 line: i as u64 + 1,
                 external_id: (*id).to_owned(),
-                title: format!("clip {i}"),
-                ocr_json: "[]".into(),
+                title: Some(format!("clip {i}")),
                 class: Some(classes[i % classes.len()].to_owned()),
                 ..Default::default()
             })

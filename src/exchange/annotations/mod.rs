@@ -21,15 +21,16 @@ use super::error::Fault;
 pub use super::error::RowError;
 use frames::{Array, Frame, Lines};
 
-/// One sample as it came in. Texts are empty where missing.
+/// One sample as it came in. A text is `None` where the row (or the whole file) does not speak of it,
+/// and empty where it says that there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Where the row starts, from 1.
     pub line: u64,
     pub external_id: String,
-    pub title: String,
-    pub asr: String,
-    pub ocr: Vec<OcrLine>,
+    pub title: Option<String>,
+    pub asr: Option<String>,
+    pub ocr: Option<Vec<OcrLine>>,
     /// Class id as written; `None` = unlabelled. Not checked against any taxonomy here.
     pub label: Option<String>,
     /// Path of the media relative to the media folder, not yet resolved (see `media_path`).
@@ -39,8 +40,9 @@ pub struct Row {
 
 impl Row {
     /// The OCR lines as a JSON array.
-    pub fn ocr_json(&self) -> String {
-        serde_json::to_string(&self.ocr).unwrap_or_else(|_| "[]".into())
+    pub fn ocr_json(&self) -> Option<String> {
+        let lines = self.ocr.as_ref()?;
+        Some(serde_json::to_string(lines).unwrap_or_else(|_| "[]".into()))
     }
 }
 

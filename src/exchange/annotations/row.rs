@@ -88,7 +88,7 @@ pub(super) fn check(raw: Raw<'_>, line: u64, limits: &Limits) -> Result<Row, Fau
         external_id,
         title: text("title", title, limits.title_chars)?,
         asr: text("asr", asr, limits.asr_chars)?,
-        ocr: ocr_lines(ocr, limits)?,
+        ocr: ocr.map(|lines| ocr_lines(lines, limits)).transpose()?,
         label: key("label", label, limits.label_bytes)?,
         video: key("video", video, limits.video_bytes)?,
         split: split_of(split)?,
@@ -120,14 +120,15 @@ fn key(field: &'static str, value: Option<Json<'_>>, max_bytes: usize) -> Result
     Ok(Some(id))
 }
 
-/// Free text; null and missing are the empty string.
-fn text(field: &'static str, value: Option<Json<'_>>, max_chars: usize) -> Result<String, Fault> {
+/// Free text; null is the empty string.
+fn text(field: &'static str, value: Option<Json<'_>>, max_chars: usize) -> Result<Option<String>, Fault> {
     let text = match value {
-        None | Some(Json::Null) => return Ok(String::new()),
+        None => return Ok(None),
+        Some(Json::Null) => return Ok(Some(String::new())),
         Some(Json::Text(t)) => t,
         Some(v) => return Err(wrong(field, &v, "a string")),
     };
-    bounded(field, text, max_chars)
+    bounded(field, text, max_chars).map(Some)
 }
 
 fn bounded(field: &'static str, text: Cow<'_, str>, max_chars: usize) -> Result<String, Fault> {
@@ -148,13 +149,13 @@ fn no_nul(field: &'static str, text: &str) -> Result<(), Fault> {
 }
 
 /// `[{time, text}]`, a list of strings, or one string; lines without a time are at 0 s.
-fn ocr_lines(value: Option<Json<'_>>, limits: &Limits) -> Result<Vec<OcrLine>, Fault> {
+fn ocr_lines(value: Json<'_>, limits: &Limits) -> Result<Vec<OcrLine>, Fault> {
     let line = |time, text| bounded("ocr", text, limits.ocr_line_chars).map(|text| OcrLine { time, text });
     match value {
-        None | Some(Json::Null) => Ok(Vec::new()),
-        Some(Json::Text(t)) if t.trim().is_empty() => Ok(Vec::new()),
-        Some(Json::Text(t)) => Ok(vec![line(0.0, t)?]),
-        Some(Json::List(items, total)) => {
+        Json::Null => Ok(Vec::new()),
+        Json::Text(t) if t.trim().is_empty() => Ok(Vec::new()),
+        Json::Text(t) => Ok(vec![line(0.0, t)?]),
+        Json::List(items, total) => {
             if total > limits.ocr_lines {
                 let message = format!("has {total} lines; {} at most", limits.ocr_lines);
                 return Err(Fault::field("too_many_lines", "ocr", message));
@@ -171,7 +172,7 @@ fn ocr_lines(value: Option<Json<'_>>, limits: &Limits) -> Result<Vec<OcrLine>, F
                 })
                 .collect()
         }
-        Some(v) => Err(wrong("ocr", &v, "a list of {time, text}, a list of strings or a string")),
+        v => Err(wrong("ocr", &v, "a list of {time, text}, a list of strings or a string")),
     }
 }
 

@@ -144,6 +144,18 @@ impl Reader {
         self.lang.fill(key, &[(name, &value.to_string())])
     }
 
+    /// A message with two parameters.
+    pub(crate) fn t2(
+        &self,
+        key: &str,
+        a: &str,
+        first: impl std::fmt::Display,
+        b: &str,
+        second: impl std::fmt::Display,
+    ) -> String {
+        self.lang.fill(key, &[(a, &first.to_string()), (b, &second.to_string())])
+    }
+
     pub(crate) fn number(&self, n: &i64) -> String {
         self.lang.number(*n)
     }

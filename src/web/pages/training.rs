@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::PageError;
-use super::names::{ClassName, delta, score, short};
+use super::names::{ClassName, delta, figure, score, short};
 use super::reader::Moment;
 use super::{Reader, address, render};
 use crate::domain::Taxonomy;
@@ -30,6 +30,9 @@ pub(super) struct TrainingPage {
     pub(super) snapshot: String,
     pub(super) scores: Vec<ScoreView>,
     pub(super) n: String,
+    /// What it was measured on.
+    pub(super) held_out: String,
+    pub(super) onnx_check: Option<String>,
     pub(super) previous: Option<String>,
     pub(super) classes: Vec<ClassScore>,
     pub(super) pairs: Vec<Confusion>,
@@ -169,20 +172,36 @@ pub(super) fn recipe_lines(recipe: &Value) -> Vec<(String, String)> {
     lines
 }
 
-/// How to use the file: names of inputs are asked of the file itself, so the lines hold for any recipe.
-pub(super) fn snippet() -> String {
-    [
-        "import numpy as np, onnxruntime as ort",
-        "",
-        "model = ort.InferenceSession(\"model.onnx\")",
-        "for i in model.get_inputs(): print(i.name, i.shape, i.type)",
-        "",
-        "# one row a sample: its embeddings, joined in the order of the metadata's `input`",
-        "x = np.zeros((1, model.get_inputs()[0].shape[-1]), np.float32)",
-        "p = model.run(None, {model.get_inputs()[0].name: x})[0]",
-        "print(p.argmax(axis=1))",
-    ]
-    .join("\n")
+/// How to use the file. What its input is made of is asked of the file itself, so the lines hold for
+/// any recipe.
+pub(super) fn snippet(file: &str) -> String {
+    format!(
+        r#"import json
+import numpy as np
+import onnxruntime as ort
+
+model = ort.InferenceSession("{file}")
+about = model.get_modelmeta().custom_metadata_map
+classes = json.loads(about["classes"])
+# embeddings of a sample, joined in this order
+# (files of them: /api/v1/.../embeddings)
+for part in json.loads(about["input"]):
+    print(part)
+width = model.get_inputs()[0].shape[-1]
+x = np.zeros((1, width), np.float32)
+name = model.get_inputs()[0].name
+p = model.run(["probabilities"], {{name: x}})[0]
+print([classes[i] for i in p.argmax(axis=1)])"#
+    )
+}
+
+/// Whether the exported file gives the head's answers, where it could be run.
+fn onnx_check(page: &Reader, metrics: &Value) -> Option<String> {
+    let n = metrics.get("onnx_compared")?.as_i64()?;
+    let same = metrics.get("onnx_same_argmax")?.as_bool()?;
+    let difference = figure(metrics.get("onnx_max_difference")?.as_f64()?);
+    let key = if same { "training.onnx_same" } else { "training.onnx_other" };
+    Some(page.lang.fill(key, &[("n", &page.lang.number(n)), ("difference", &difference)]))
 }
 
 pub(super) async fn show(
@@ -211,17 +230,20 @@ pub(super) fn view(
 ) -> TrainingPage {
     let href = address::dataset(dataset);
     let n = t.metrics.get("n").and_then(Value::as_i64).unwrap_or(0);
+    let held_out = t.metrics.get("held_out").and_then(Value::as_str).unwrap_or("random");
     TrainingPage {
         at: t.created_at.into(),
         snapshot: short(&t.snapshot_id),
         scores: scores(&page, &t.metrics, before.map(|b| &b.metrics)),
         n: page.lang.count("count.samples", n),
+        held_out: page.lang.text(&format!("held_out.{held_out}")).to_owned(),
+        onnx_check: onnx_check(&page, &t.metrics),
         previous: before.map(|b| format!("{href}/trainings/{}", b.id)),
         classes: class_scores(&page, taxonomy, &t.metrics),
         pairs: confusions(&page, taxonomy, &t.metrics, &href),
         recipe: recipe_lines(&t.recipe),
         onnx: format!("/api/v1{href}/trainings/{}/model.onnx", t.id),
-        snippet: snippet(),
+        snippet: snippet(&format!("{dataset}-{}.onnx", t.id)),
         job: t.job_id.map(|j| format!("/jobs/{j}")),
         dataset: dataset.to_owned(),
         dataset_href: href,

@@ -1,0 +1,297 @@
+//! `.npy` files mapped into memory: matrices that are read by blocks of rows, whatever their element type
+//! and order, without ever being in memory as a whole; and vectors of labels.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek};
+use std::path::{Path, PathBuf};
+
+use bytemuck::AnyBitPattern;
+use half::f16;
+use memmap2::Mmap;
+
+use super::npy::{Dtype, Header, NpyError, read_header};
+use crate::arrays::Rows;
+
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct MappedError {
+    pub path: PathBuf,
+    pub why: Why,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Why {
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the array has shape {0:?}; {1}")]
+    Shape(Vec<usize>, &'static str),
+    #[error("the elements are {0:?}; {1}")]
+    Kind(Dtype, &'static str),
+    #[error("row {row} is {value}; {rule}")]
+    Value { row: usize, value: i128, rule: &'static str },
+}
+
+/// One array of a file.
+pub struct Mapped {
+    map: Mmap,
+    data: usize,
+    header: Header,
+}
+
+impl std::fmt::Debug for Mapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mapped").field("header", &self.header).finish_non_exhaustive()
+    }
+}
+
+impl Mapped {
+    /// Maps the file; nothing but its header is read. The file must not be cut short while it is mapped:
+    /// the system would end the process.
+    ///
+    /// # Errors
+    /// No `.npy` file, another element type, fewer or more bytes than its header says.
+    pub fn open(path: &Path) -> Result<Self, MappedError> {
+        let open = || -> Result<Self, Why> {
+            let file = File::open(path)?;
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file").into());
+            }
+            let mut reader = BufReader::new(&file);
+            let header = read_header(&mut reader)?;
+            let data = usize::try_from(reader.stream_position()?).unwrap_or(usize::MAX);
+            let elements = header.shape.iter().try_fold(1u128, |n, &d| n.checked_mul(d as u128));
+            let bytes = elements.and_then(|n| n.checked_mul(header.dtype.bytes() as u128));
+            // SAFETY: the map is read-only and private to this value. The bytes may be any: every element
+            // type read here allows all bit patterns. That the file is not cut short while it is mapped is
+            // the caller's part (documented above), as for every program that maps files.
+            let map = unsafe { Mmap::map(&file)? };
+            let found = map.len().saturating_sub(data);
+            match bytes.and_then(|b| usize::try_from(b).ok()) {
+                Some(expected) if found < expected => Err(NpyError::Truncated { found, expected }.into()),
+                Some(expected) if found > expected => Err(NpyError::Trailing.into()),
+                Some(_) => Ok(Self { map, data, header }),
+                None => Err(NpyError::Truncated { found, expected: usize::MAX }.into()),
+            }
+        };
+        open().map_err(|why| MappedError { path: path.to_owned(), why })
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.map[self.data..]
+    }
+
+    /// The whole vector as class columns.
+    ///
+    /// # Errors
+    /// More axes than one (a second of length 1 is passed over), no integers, negative or huge values.
+    pub fn labels(&self, path: &Path) -> Result<Vec<u32>, MappedError> {
+        let fail = |why| MappedError { path: path.to_owned(), why };
+        if !matches!(self.header.shape[..], [_] | [_, 1]) {
+            return Err(fail(Why::Shape(self.header.shape.clone(), "labels are one vector")));
+        }
+        let label = |(row, value): (usize, i128)| {
+            let rule = "labels are class columns: 0, 1, 2, …";
+            u32::try_from(value).ok().filter(|v| *v < u32::MAX).ok_or(fail(Why::Value { row, value, rule }))
+        };
+        let data = self.bytes();
+        fn each<const N: usize>(data: &[u8], f: fn([u8; N]) -> i128) -> impl Iterator<Item = (usize, i128)> {
+            data.as_chunks::<N>().0.iter().map(move |b| f(*b)).enumerate()
+        }
+        match self.header.dtype {
+            Dtype::I8 => each(data, |b| i8::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::I16 => each(data, |b| i16::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::I32 => each(data, |b| i32::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::I64 => each(data, |b| i64::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::Bool | Dtype::U8 => each(data, |b| u8::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::U16 => each(data, |b| u16::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::U32 => each(data, |b| u32::from_le_bytes(b).into()).map(label).collect(),
+            Dtype::U64 => each(data, |b| u64::from_le_bytes(b).into()).map(label).collect(),
+            kind => Err(fail(Why::Kind(kind, "labels are integers"))),
+        }
+    }
+
+    /// The array as a matrix of floats, read by blocks.
+    ///
+    /// # Errors
+    /// Not two axes, or no floats.
+    pub fn matrix(self, path: &Path) -> Result<Matrix, MappedError> {
+        let fail = |why| MappedError { path: path.to_owned(), why };
+        let [rows, columns] = self.header.shape[..] else {
+            return Err(fail(Why::Shape(self.header.shape.clone(), "rows and columns are needed")));
+        };
+        if !self.header.dtype.is_float() {
+            return Err(fail(Why::Kind(self.header.dtype, "floats are needed")));
+        }
+        Ok(Matrix { shape: (rows, columns), array: self })
+    }
+}
+
+/// A mapped matrix of floats. As rows of `f32` it rounds doubles.
+#[derive(Debug)]
+pub struct Matrix {
+    shape: (usize, usize),
+    array: Mapped,
+}
+
+impl Matrix {
+    pub fn dtype(&self) -> Dtype {
+        self.array.header.dtype
+    }
+
+    /// Copies elements of rows `start..start + n` into `out`, row-major.
+    fn copy<S: AnyBitPattern, T: Copy + Default>(
+        &self,
+        start: usize,
+        n: usize,
+        out: &mut Vec<T>,
+        f: impl Fn(S) -> T,
+    ) {
+        let (rows, columns) = self.shape;
+        let data = self.array.bytes();
+        let size = size_of::<S>();
+        let at = |i: usize| f(bytemuck::pod_read_unaligned(&data[i * size..(i + 1) * size]));
+        out.clear();
+        if self.array.header.fortran {
+            out.resize(n * columns, T::default());
+            for j in 0..columns {
+                for i in 0..n {
+                    out[i * columns + j] = at(j * rows + start + i);
+                }
+            }
+        } else {
+            out.extend((start * columns..(start + n) * columns).map(at));
+        }
+    }
+
+    /// The block where it lies, if it lies as `T` in row order.
+    fn direct<T: AnyBitPattern>(&self, dtype: Dtype, start: usize, n: usize) -> Option<&[T]> {
+        if self.array.header.fortran || self.array.header.dtype != dtype || cfg!(target_endian = "big") {
+            return None;
+        }
+        let width = self.shape.1 * size_of::<T>();
+        bytemuck::try_cast_slice(&self.array.bytes()[start * width..(start + n) * width]).ok()
+    }
+}
+
+impl Rows<f32> for Matrix {
+    fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    fn block<'a>(&'a self, start: usize, n: usize, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+        if let Some(slice) = self.direct(Dtype::F32, start, n) {
+            return slice;
+        }
+        match self.array.header.dtype {
+            Dtype::F16 => self.copy(start, n, buffer, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::F64 => self.copy(start, n, buffer, |b| f64::from_le_bytes(b) as f32),
+            _ => self.copy(start, n, buffer, f32::from_le_bytes),
+        }
+        buffer
+    }
+}
+
+impl Rows<f64> for Matrix {
+    fn shape(&self) -> (usize, usize) {
+        self.shape
+    }
+
+    fn block<'a>(&'a self, start: usize, n: usize, buffer: &'a mut Vec<f64>) -> &'a [f64] {
+        if let Some(slice) = self.direct(Dtype::F64, start, n) {
+            return slice;
+        }
+        match self.array.header.dtype {
+            Dtype::F16 => self.copy(start, n, buffer, |b| f16::from_le_bytes(b).to_f64()),
+            Dtype::F32 => self.copy(start, n, buffer, |b| f32::from_le_bytes(b).into()),
+            _ => self.copy(start, n, buffer, f64::from_le_bytes),
+        }
+        buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::npy::write_header;
+    use std::io::Write;
+
+    /// A file of this header and data; kept by the folder.
+    fn file(dir: &Path, name: &str, dtype: Dtype, shape: &[usize], data: &[u8]) -> PathBuf {
+        let path = dir.join(name);
+        let mut out = File::create(&path).unwrap();
+        write_header(&mut out, dtype, shape).unwrap();
+        out.write_all(data).unwrap();
+        path
+    }
+
+    fn fortran(path: &Path) {
+        let bytes = std::fs::read(path).unwrap();
+        let at = bytes.windows(5).position(|w| w == b"False").unwrap();
+        let mut changed = bytes;
+        changed.splice(at..at + 5, *b"True ");
+        std::fs::write(path, changed).unwrap();
+    }
+
+    #[test]
+    fn every_type_and_order_reads_the_same_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let values: Vec<f64> = (0..12).map(f64::from).collect();
+        let want = [6.0, 7.0, 8.0];
+        let halves: Vec<u8> = values.iter().flat_map(|v| f16::from_f64(*v).to_le_bytes()).collect();
+        let singles: Vec<u8> = values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
+        let doubles: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        for (dtype, data) in [(Dtype::F16, halves), (Dtype::F32, singles), (Dtype::F64, doubles)] {
+            let path = file(dir.path(), "c.npy", dtype, &[4, 3], &data);
+            let m = Mapped::open(&path).unwrap().matrix(&path).unwrap();
+            assert_eq!(Rows::<f32>::shape(&m), (4, 3));
+            assert_eq!(Rows::<f32>::block(&m, 2, 1, &mut Vec::new()), want.map(|v| v as f32), "{dtype:?}");
+            assert_eq!(Rows::<f64>::block(&m, 2, 1, &mut Vec::new()), want, "{dtype:?}");
+            // the same bytes as columns of a (4, 3) array: element (i, j) is 4 j + i
+            fortran(&path);
+            let m = Mapped::open(&path).unwrap().matrix(&path).unwrap();
+            assert_eq!(Rows::<f64>::block(&m, 1, 2, &mut Vec::new()), [1.0, 5.0, 9.0, 2.0, 6.0, 10.0]);
+        }
+    }
+
+    #[test]
+    fn labels_of_any_integer_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let labels = |dtype, data: &[u8], shape: &[usize]| {
+            let path = file(dir.path(), "y.npy", dtype, shape, data);
+            Mapped::open(&path).unwrap().labels(&path).map_err(|e| e.to_string())
+        };
+        assert_eq!(labels(Dtype::U8, &[3, 0, 255], &[3]), Ok(vec![3, 0, 255]));
+        assert_eq!(labels(Dtype::I16, &[2, 1], &[1, 1]), Ok(vec![258]));
+        assert_eq!(labels(Dtype::U64, &7u64.to_le_bytes(), &[1]), Ok(vec![7]));
+        let error = labels(Dtype::I8, &[0, 255], &[2]).unwrap_err();
+        assert!(error.contains("y.npy") && error.contains("row 1 is -1"), "{error}");
+        assert!(labels(Dtype::I64, &i64::MAX.to_le_bytes(), &[1]).unwrap_err().contains("class columns"));
+        assert!(labels(Dtype::F32, &[0; 4], &[1]).unwrap_err().contains("integers"));
+        assert!(labels(Dtype::U8, &[0; 4], &[2, 2]).unwrap_err().contains("[2, 2]"));
+    }
+
+    #[test]
+    fn claims_of_a_header_are_checked_against_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = |dtype, shape: &[usize], data: &[u8]| {
+            let path = file(dir.path(), "x.npy", dtype, shape, data);
+            Mapped::open(&path).and_then(|m| m.matrix(&path)).unwrap_err().to_string()
+        };
+        assert!(error(Dtype::F32, &[3, 2], &[0; 20]).contains("20 of 24"));
+        assert!(error(Dtype::F32, &[2, 2], &[0; 20]).contains("behind the end"));
+        assert!(error(Dtype::F64, &[usize::MAX, usize::MAX], &[0; 8]).contains("ends after"));
+        assert!(error(Dtype::F32, &[4], &[0; 16]).contains("rows and columns"));
+        assert!(error(Dtype::I32, &[2, 2], &[0; 16]).contains("floats are needed"));
+        let text = dir.path().join("t.npy");
+        std::fs::write(&text, "hello").unwrap();
+        assert!(Mapped::open(&text).unwrap_err().to_string().contains("not an .npy file"));
+        assert!(Mapped::open(dir.path()).is_err());
+        assert!(Mapped::open(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
+    }
+}
