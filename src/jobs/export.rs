@@ -108,7 +108,8 @@ pub(crate) async fn run(
     drop(send);
     let (sha256, bytes) = writer.await??;
 
-    let id = Uuid::now_v7();
+    // its job's id: a second start of the same job, after a crash, makes no second one
+    let id = progress.job_id;
     let blob = format!("exports/{}/{id}.{}", dataset.simple(), kind.as_str());
     services.blobs.put_file(&blob, &path).await?;
     let manifest = Manifest {

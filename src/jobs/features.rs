@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::encode::{Shards, input_hash};
 use super::import::StagedFile;
-use super::media::MediaCounts;
 use super::progress::Progress;
 use super::{JobError, Services};
 use crate::domain::{Field, Note};
@@ -17,6 +16,13 @@ use crate::exchange::features::Features;
 /// Members read before their samples are looked up.
 const BATCH: usize = 512;
 
+/// Refuses an archive that is none, before anything is changed.
+pub(crate) async fn check(services: &Services, zip: &StagedFile, scratch: &Path) -> Result<(), JobError> {
+    let file = services.blobs.local_copy(&zip.blob, scratch).await?;
+    let opened = tokio::task::spawn_blocking(move || Features::open(&file).map(|_| ())).await?;
+    opened.map_err(|e| JobError::failed("zip", &[("file", &zip.file_name), ("why", &e)]))
+}
+
 /// Stores the features of every member whose name is a sample of the dataset.
 pub(crate) async fn ingest(
     services: &Services,
@@ -24,7 +30,7 @@ pub(crate) async fn ingest(
     zip: &StagedFile,
     scratch: &Path,
     progress: &Progress,
-) -> Result<MediaCounts, JobError> {
+) -> Result<(), JobError> {
     let file = services.blobs.local_copy(&zip.blob, scratch).await?;
     let failed = |e: String| JobError::failed("zip", &[("file", &zip.file_name), ("why", &e)]);
     let mut archive = tokio::task::spawn_blocking(move || Features::open(&file))
@@ -34,9 +40,7 @@ pub(crate) async fn ingest(
     progress.stage("features", Some(ids.len()));
     // staged files are named by the hash of their content
     let digest = zip.blob.rsplit('/').next().unwrap_or_default();
-    let version = format!("features@{}", digest.get(..8).unwrap_or(digest));
     let mut writer: Option<Shards<'_>> = None;
-    let mut counts = MediaCounts::default();
     for batch in ids.chunks(BATCH) {
         progress.check()?;
         let known = services.store.sample_ids(dataset, batch).await?;
@@ -53,20 +57,22 @@ pub(crate) async fn ingest(
                 Ok(Some(f)) => f,
                 Ok(None) => continue,
                 Err(e) => {
-                    services.store.set_media_bad(id, "bad_features").await?;
+                    services.store.take_media(progress.job_id, id).await?;
+                    services.store.set_media_bad(progress.job_id, id, "bad_features").await?;
                     progress
                         .log("warn", Note::new("bad_features").with("id", external).with("why", e))
                         .await?;
-                    counts.bad += 1;
                     continue;
                 }
             };
             if writer.is_none() {
+                // every zip of one width adds to the same vectors; a later row of a sample wins
+                let version = format!("features@{}", features.dim);
                 writer = Some(
                     Shards::open(services, dataset, Field::Frames, &version, features.dim, progress).await?,
                 );
             }
-            let hash = input_hash(format!("{version}/{external}").as_bytes());
+            let hash = input_hash(format!("{digest}/{external}").as_bytes());
             if let Some(w) = writer.as_mut().filter(|w| !w.has(id, hash)) {
                 let frames = Array2::from_shape_vec((features.n_frames, features.dim), features.values)
                     .map_err(|e| failed(e.to_string()))?;
@@ -77,12 +83,11 @@ pub(crate) async fn ingest(
             }
             ready.push(id);
         }
-        services.store.set_media_features(&ready).await?;
-        counts.ready += ready.len();
+        services.store.set_media_features(progress.job_id, &ready).await?;
         progress.add(batch.len());
     }
     if let Some(w) = writer {
         w.finish().await?;
     }
-    Ok(counts)
+    Ok(())
 }

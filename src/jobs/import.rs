@@ -92,7 +92,11 @@ pub(crate) async fn run(
                 .map_err(|e| JobError::failed("zip", &[("file", &zip.file_name), ("why", &e)]))?;
             Some(target)
         }
-        Some(MediaSource::Features(_)) | None => None,
+        Some(MediaSource::Features(zip)) => {
+            features::check(services, zip, scratch.path()).await?;
+            None
+        }
+        None => None,
     };
     let merged = match progress.last_checkpoint::<Merged>() {
         Some(merged) => merged,
@@ -103,13 +107,18 @@ pub(crate) async fn run(
         }
     };
     services.store.set_job_dataset(progress.job_id, merged.dataset).await?;
-    let media = match (&root, &args.media) {
-        (Some(root), _) => media::ingest(services, merged.dataset, root, progress).await?,
+    match (&root, &args.media) {
+        (Some(root), _) => media::ingest(services, root, progress).await?,
         (None, Some(MediaSource::Features(zip))) => {
-            features::ingest(services, merged.dataset, zip, scratch.path(), progress).await?
+            features::ingest(services, merged.dataset, zip, scratch.path(), progress).await?;
         }
-        (None, _) => media::MediaCounts::default(),
-    };
+        (None, _) => {}
+    }
+    // of the whole import, whatever of it an earlier start has done
+    let media = services.store.media_of_import(progress.job_id).await?;
+    if args.media.is_none() && media.to_store > 0 {
+        progress.log("warn", Note::new("media_not_given").with("n", media.to_store)).await?;
+    }
     Ok(json!({
         "dataset_id": merged.dataset,
         "added": merged.counts.added,
@@ -181,10 +190,7 @@ async fn refuse(services: &Services, progress: &Progress, errors: Errors) -> Res
     let n = errors.save(services, progress).await?;
     let note = Note::new(if n == 1 { "refused_one" } else { "refused" }).with("n", n);
     Err(JobError::Failed(match first {
-        Some(e) => note
-            .with("line", e.line)
-            .worded("why", &format!("import_error.{}", e.code))
-            .with("detail", e.message),
+        Some(e) => note.with("line", e.line).worded("why", &format!("import_error.{}", e.code)),
         None => note,
     }))
 }

@@ -18,61 +18,43 @@ const PAGE: i64 = 256;
 /// Files read into the blob store at once.
 const COPIES: usize = 4;
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct MediaCounts {
-    pub(crate) ready: usize,
-    pub(crate) bad: usize,
-}
-
-/// Stores and inspects everything of the dataset that waits for it.
-pub(crate) async fn ingest(
-    services: &Services,
-    dataset: Uuid,
-    root: &Path,
-    progress: &Progress,
-) -> Result<MediaCounts, JobError> {
-    let (to_store, _) = services.store.media_waiting(dataset).await?;
-    progress.stage("media_store", usize::try_from(to_store).ok());
-    let mut counts = MediaCounts::default();
+/// Stores and inspects all media of this import that wait for it.
+pub(crate) async fn ingest(services: &Services, root: &Path, progress: &Progress) -> Result<(), JobError> {
+    let import = progress.job_id;
+    let waiting = services.store.media_of_import(import).await?;
+    progress.stage("media_store", usize::try_from(waiting.to_store).ok());
     let mut after = 0;
     loop {
-        let page = services.store.media_to_store(dataset, after, PAGE).await?;
+        let page = services.store.media_to_store(import, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
-        let bad = stream::iter(page)
+        stream::iter(page)
             .map(|row| store_one(services.clone(), root.to_owned(), row, progress.clone()))
             .buffer_unordered(COPIES)
-            .try_collect::<Vec<bool>>()
+            .try_collect::<()>()
             .await?;
-        counts.bad += bad.into_iter().filter(|b| *b).count();
     }
-    inspect(services, dataset, progress, &mut counts).await?;
-    Ok(counts)
+    inspect(services, progress).await
 }
 
-/// True when the file could not be had.
 async fn store_one(
     services: Services,
     root: PathBuf,
     row: MediaRow,
     progress: Progress,
-) -> Result<bool, JobError> {
+) -> Result<(), JobError> {
     progress.check()?;
     let resolved = media_path::resolve(&root, row.media_path.as_deref().unwrap_or_default());
-    let bad = match resolved {
+    match resolved {
         Ok(path) => {
             let (blob, _) = services.blobs.put_content(&path).await?;
-            services.store.set_media_blob(row.id, &blob).await?;
-            false
+            services.store.set_media_blob(progress.job_id, row.id, &blob).await?;
         }
-        // its row is of an earlier import, from another folder
-        Err(_) => {
-            services.store.set_media_bad(row.id, "unreadable").await?;
-            true
-        }
-    };
+        // it was there when the rows were checked
+        Err(_) => services.store.set_media_bad(progress.job_id, row.id, "unreadable").await?,
+    }
     progress.add(1);
-    Ok(bad)
+    Ok(())
 }
 
 /// The decoder as configured.
@@ -96,13 +78,8 @@ pub(crate) fn parallel(services: &Services) -> usize {
     }
 }
 
-async fn inspect(
-    services: &Services,
-    dataset: Uuid,
-    progress: &Progress,
-    counts: &mut MediaCounts,
-) -> Result<(), JobError> {
-    let (_, waiting) = services.store.media_waiting(dataset).await?;
+async fn inspect(services: &Services, progress: &Progress) -> Result<(), JobError> {
+    let waiting = services.store.media_of_import(progress.job_id).await?.to_inspect;
     if waiting == 0 {
         return Ok(());
     }
@@ -111,19 +88,15 @@ async fn inspect(
     let batch = services.config.media.batch;
     let mut after = 0;
     loop {
-        let page = services.store.media_to_inspect(dataset, after, PAGE).await?;
+        let page = services.store.media_to_inspect(progress.job_id, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = last.id;
         let batches: Vec<Vec<MediaRow>> = page.chunks(batch).map(<[MediaRow]>::to_vec).collect();
-        let done = stream::iter(batches)
+        stream::iter(batches)
             .map(|rows| inspect_batch(services.clone(), decoder.clone(), rows, progress.clone()))
             .buffer_unordered(parallel(services))
-            .try_collect::<Vec<MediaCounts>>()
+            .try_collect::<()>()
             .await?;
-        for c in done {
-            counts.ready += c.ready;
-            counts.bad += c.bad;
-        }
     }
     Ok(())
 }
@@ -133,7 +106,7 @@ async fn inspect_batch(
     decoder: Decoder,
     rows: Vec<MediaRow>,
     progress: Progress,
-) -> Result<MediaCounts, JobError> {
+) -> Result<(), JobError> {
     progress.check()?;
     let scratch = services.scratch()?;
     let mut inputs: Vec<PathBuf> = Vec::with_capacity(rows.len());
@@ -144,25 +117,28 @@ async fn inspect_batch(
     }
     let (dir, paths) = (scratch.path().to_owned(), inputs.clone());
     let results = tokio::task::spawn_blocking(move || decoder.inspect_batch(&paths, &dir)).await?;
-    let mut counts = MediaCounts::default();
     for ((row, input), result) in rows.iter().zip(&inputs).zip(results) {
         match result {
             Ok(info) => {
-                keep(&services, row, input, &info).await?;
-                counts.ready += 1;
+                keep(&services, progress.job_id, row, input, &info).await?;
             }
             Err(e) if e.code.is_about_the_clip() => {
                 mark_bad(&services, row, &e, &progress).await?;
-                counts.bad += 1;
             }
             Err(e) => return Err(JobError::broke("doing.decoder", e)),
         }
         progress.add(1);
     }
-    Ok(counts)
+    Ok(())
 }
 
-async fn keep(services: &Services, row: &MediaRow, input: &Path, info: &MediaInfo) -> Result<(), JobError> {
+async fn keep(
+    services: &Services,
+    import: Uuid,
+    row: &MediaRow,
+    input: &Path,
+    info: &MediaInfo,
+) -> Result<(), JobError> {
     let hash = row.media_blob.as_deref().and_then(|b| b.rsplit('/').next()).unwrap_or_default();
     let fan = hash.get(..2).unwrap_or("00");
     let (poster, strip) = (format!("poster/{fan}/{hash}.jpg"), format!("strip/{fan}/{hash}.jpg"));
@@ -184,7 +160,7 @@ async fn keep(services: &Services, row: &MediaRow, input: &Path, info: &MediaInf
         #[allow(clippy::cast_possible_truncation)]
         fps: info.fps as f32,
     };
-    services.store.set_media_ready(row.id, &inspected).await?;
+    services.store.set_media_ready(import, row.id, &inspected).await?;
     Ok(())
 }
 
@@ -194,7 +170,7 @@ async fn mark_bad(
     error: &MediaError,
     progress: &Progress,
 ) -> Result<(), JobError> {
-    services.store.set_media_bad(row.id, error.code.as_str()).await?;
+    services.store.set_media_bad(progress.job_id, row.id, error.code.as_str()).await?;
     progress
         .log(
             "warn",

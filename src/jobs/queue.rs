@@ -165,6 +165,10 @@ fn panic_text(e: tokio::task::JoinError) -> String {
 /// Works on jobs until `shutdown` turns true; jobs in the middle stop at their next batch border and
 /// are delivered again elsewhere.
 pub async fn work(services: &Services, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    // a process may have died between writing a job down and sending it
+    for id in services.store.queued_jobs().await? {
+        services.queue.send(id).await?;
+    }
     let recovery = Duration::from_millis(services.config.worker.recovery_ms);
     let mut stop = shutdown.clone();
     let worker = WorkerOptions::default()

@@ -52,7 +52,8 @@ pub(crate) async fn run(
 
     progress.stage("save", None);
     let findings = findings(&taxonomy, &labelled, &output.rows);
-    let id = Uuid::now_v7();
+    // its job's id: a second start of the same job, after a crash, makes no second one
+    let id = progress.job_id;
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
     let scores = score_table(&labelled, &output.rows, &taxonomy);
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];

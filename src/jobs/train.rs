@@ -92,7 +92,8 @@ pub(crate) async fn run(
     }
 
     progress.stage("save", None);
-    let id = Uuid::now_v7();
+    // its job's id: a second start of the same job, after a crash, makes no second one
+    let id = progress.job_id;
     let onnx_blob = format!("models/{}/{id}.onnx", dataset.simple());
     services.blobs.put(&onnx_blob, trained.onnx).await?;
     let mut metrics = serde_json::to_value(&trained.metrics).map_err(|e| JobError::broke("stage.save", e))?;

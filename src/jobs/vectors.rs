@@ -1,6 +1,6 @@
 //! Stored vectors back into matrices: which encoders count, and the features of a list of samples.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::{Array2, s};
 use serde::Serialize;
@@ -92,9 +92,12 @@ pub(crate) async fn features(
         width += b.dimension;
     }
     let row_of: HashMap<i64, usize> = samples.iter().enumerate().map(|(i, &id)| (id, i)).collect();
+    let holds = services.store.present_fields(dataset).await?;
     let mut matrix = Array2::zeros((samples.len(), width));
     for b in &mut blocks {
         let mut seen = vec![false; samples.len()];
+        // what a sample held before, and holds no more, does not count
+        let holds: HashSet<i64> = holds.iter().filter(|p| p.holds(b.field)).map(|p| p.id).collect();
         for file in files.iter().filter(|f| f.field == b.field && f.encoder == b.encoder) {
             let bytes = services.blobs.get(&file.blob).await?;
             let read = tokio::task::spawn_blocking(move || {
@@ -103,7 +106,7 @@ pub(crate) async fn features(
             .await?
             .map_err(|e| JobError::broke("doing.embeddings", format!("{}: {e}", file.blob)))?;
             for (id, vector) in read.sample_ids.iter().zip(read.vectors.rows()) {
-                if let Some(&row) = row_of.get(id) {
+                if let Some(&row) = row_of.get(id).filter(|_| holds.contains(id)) {
                     matrix.slice_mut(s![row, b.start..b.start + b.dimension]).assign(&vector);
                     seen[row] = true;
                 }

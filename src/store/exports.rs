@@ -69,7 +69,7 @@ impl Store {
     pub async fn insert_export(&self, dataset: Uuid, e: &Export) -> Result<()> {
         sqlx::query!(
             "insert into exports (id, dataset_id, snapshot_id, job_id, format, manifest, blob)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict (id) do nothing",
             e.id,
             dataset,
             e.snapshot_id,

@@ -123,34 +123,49 @@ impl Staging {
         sqlx::query("analyze import_rows (external_id, class)").execute(&mut *self.tx).await?;
         let (total,): (i64,) =
             sqlx::query_as("select count(*) from import_rows").fetch_one(&mut *self.tx).await?;
-        let changed = sqlx::query(
-            "update samples s set title = n.title, asr = n.asr, ocr = n.ocr, split = n.split,
-               media_path = coalesce(n.media_path, s.media_path),
-               media_blob = case when n.again then null else s.media_blob end,
-               media_state = case when n.again and s.media_state <> 'features' then 'none' else s.media_state end,
-               updated_at = now()
-             from (
-               select s.id, coalesce(r.title, s.title) as title, coalesce(r.asr, s.asr) as asr,
-                 coalesce(r.ocr, s.ocr) as ocr, r.media_path,
-                 coalesce(r.split, case when s.split = 'unlabelled' and r.class is not null then 'train' else s.split end) as split,
-                 r.media_path is not null and (r.media_path is distinct from s.media_path or s.media_state = 'bad') as again
-               from import_rows r join samples s on s.dataset_id = $1 and s.external_id = r.external_id) n
-             where s.id = n.id
-               and (n.again or (s.title, s.asr, s.ocr, s.split) is distinct from (n.title, n.asr, n.ocr, n.split))",
+        // `again`: its media are to be had (anew); clips that failed are tried once more
+        let (changed,): (i64,) = sqlx::query_as(
+            "with renewed as (
+               update samples s set title = n.title, asr = n.asr, ocr = n.ocr, split = n.split,
+                 media_path = coalesce(n.media_path, s.media_path),
+                 media_job = case when n.again then $2 else s.media_job end,
+                 media_blob = case when n.again then null else s.media_blob end,
+                 media_state = case when n.again and s.media_state <> 'features' then 'none' else s.media_state end,
+                 media_error = case when n.again then null else s.media_error end,
+                 poster_blob = case when n.again then null else s.poster_blob end,
+                 strip_blob = case when n.again then null else s.strip_blob end,
+                 duration_ms = case when n.again then null else s.duration_ms end,
+                 updated_at = case when n.differs then now() else s.updated_at end
+               from (
+                 select m.*, m.media_path is not null and m.media_path is distinct from m.old_path
+                   or (m.old_title, m.old_asr, m.old_ocr, m.old_split) is distinct from (m.title, m.asr, m.ocr, m.split) as differs
+                 from (
+                   select s.id, s.media_path as old_path, s.title as old_title, s.asr as old_asr, s.ocr as old_ocr, s.split as old_split,
+                     coalesce(r.title, s.title) as title, coalesce(r.asr, s.asr) as asr, coalesce(r.ocr, s.ocr) as ocr,
+                     coalesce(r.split, case when s.split = 'unlabelled' and r.class is not null then 'train' else s.split end) as split,
+                     r.media_path,
+                     r.media_path is not null
+                       and (r.media_path is distinct from s.media_path or s.media_state in ('bad', 'none')) as again
+                   from import_rows r join samples s on s.dataset_id = $1 and s.external_id = r.external_id) m) n
+               where s.id = n.id and (n.again or n.differs)
+               returning n.differs)
+             select count(*) filter (where differs) from renewed",
         )
         .bind(dataset)
-        .execute(&mut *self.tx)
-        .await?
-        .rows_affected();
+        .bind(job)
+        .fetch_one(&mut *self.tx)
+        .await?;
         let added = sqlx::query(
-            "insert into samples (dataset_id, external_id, title, asr, ocr, split, media_path)
+            "insert into samples (dataset_id, external_id, title, asr, ocr, split, media_path, media_job)
              select $1, external_id, coalesce(title, ''), coalesce(asr, ''), coalesce(ocr, '[]'),
-               coalesce(split, case when class is null then 'unlabelled' else 'train' end), media_path
+               coalesce(split, case when class is null then 'unlabelled' else 'train' end), media_path,
+               case when media_path is not null then $2 end
              from import_rows r
              where not exists (select from samples s where s.dataset_id = $1 and s.external_id = r.external_id)
              order by line",
         )
         .bind(dataset)
+        .bind(job)
         .execute(&mut *self.tx)
         .await?
         .rows_affected();
@@ -168,7 +183,7 @@ impl Staging {
         .await?
         .rows_affected();
         let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let (added, changed) = (count(added), count(changed));
+        let added = count(added);
         Ok(MergeCounts {
             added,
             changed,

@@ -125,8 +125,22 @@ impl Store {
             args
         )
         .execute(&self.pool)
-        .await?;
+        .await
+        .map_err(|e| match (&e, dataset) {
+            // deleted since it was looked up
+            (sqlx::Error::Database(d), Some(dataset)) if d.is_foreign_key_violation() => {
+                StoreError::not_found("dataset", dataset.to_string())
+            }
+            _ => e.into(),
+        })?;
         Ok(id)
+    }
+
+    /// Jobs that wait to be delivered, oldest first.
+    pub async fn queued_jobs(&self) -> Result<Vec<Uuid>> {
+        Ok(sqlx::query_scalar!("select id from jobs where state = 'queued' order by id")
+            .fetch_all(&self.pool)
+            .await?)
     }
 
     pub async fn job(&self, id: Uuid) -> Result<Job> {
@@ -139,15 +153,14 @@ impl Store {
             .try_into()
     }
 
-    /// Newest first; `before` is the id of the last job of the page before.
+    /// Newest first (ids rise with time); `before` is the id of the last job of the page before.
     pub async fn jobs(&self, dataset: Option<Uuid>, before: Option<Uuid>, limit: i64) -> Result<Page<Job>> {
         let rows = sqlx::query_as!(
             Row,
             r#"select id, kind, dataset_id, args, state, starts, stage, done, total, cancel_requested, checkpoint,
                result, error, error_note as "error_note: Json<Note>", created_at, started_at, finished_at
              from jobs where ($1::uuid is null or dataset_id = $1)
-               and ($2::uuid is null or (created_at, id) < (select created_at, id from jobs where id = $2))
-             order by created_at desc, id desc limit $3"#,
+               and ($2::uuid is null or id < $2) order by id desc limit $3"#,
             dataset,
             before,
             limit + 1

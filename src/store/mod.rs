@@ -48,6 +48,11 @@ impl StoreError {
         Self::NotFound { what, key: key.into() }
     }
 
+    /// A text held what Postgres cannot: nothing of that name can be there.
+    pub fn is_bad_text(&self) -> bool {
+        matches!(self, Self::Db(sqlx::Error::Database(e)) if e.code().as_deref() == Some("22021"))
+    }
+
     /// The connection failed, as opposed to the statement: worth another try.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -71,6 +71,11 @@ impl Store {
     /// dataset, a `client_id` that another sample's review has.
     pub async fn record_review(&self, new: &NewReview) -> Result<Review> {
         let mut tx = self.pool.begin().await?;
+        // the dataset first, as its deletion does: the other way round the two could wait for each other
+        sqlx::query!("select id from datasets where id = $1 for key share", new.dataset_id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| StoreError::not_found("dataset", new.dataset_id.to_string()))?;
         // one decision at a time on one sample: the row lock also makes `class_before` true
         sqlx::query!(
             "select id from samples where id = $1 and dataset_id = $2 for update",

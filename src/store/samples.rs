@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{Page, Result, Store, StoreError, keyword};
-use crate::domain::{Gap, LabelSource, MediaState, OcrLine, SampleText, Split};
+use crate::domain::{Field, Gap, LabelSource, MediaState, OcrLine, SampleText, Split};
 
 /// A sample with its labels, as pages and API show it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -128,6 +128,36 @@ pub struct MediaRow {
     pub strip_blob: Option<String>,
 }
 
+/// Where the media of one import stand, in samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MediaCounts {
+    pub to_store: i64,
+    pub to_inspect: i64,
+    pub ready: i64,
+    pub bad: i64,
+}
+
+/// Which fields of a sample hold something to encode.
+#[derive(Clone, Copy, Debug)]
+pub struct Present {
+    pub id: i64,
+    pub frames: bool,
+    pub title: bool,
+    pub asr: bool,
+    pub ocr: bool,
+}
+
+impl Present {
+    pub fn holds(&self, field: Field) -> bool {
+        match field {
+            Field::Frames => self.frames,
+            Field::Title => self.title,
+            Field::Asr => self.asr,
+            Field::Ocr => self.ocr,
+        }
+    }
+}
+
 /// What inspection found.
 #[derive(Clone, Debug)]
 pub struct Inspected {
@@ -243,14 +273,14 @@ impl Store {
             .collect())
     }
 
-    /// Samples with a path but no blob yet, in id order after `after`.
-    pub async fn media_to_store(&self, dataset: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
+    /// Samples of an import with a path but no blob yet, in id order after `after`.
+    pub async fn media_to_store(&self, import: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
         Ok(sqlx::query_as!(
             MediaRow,
             "select id, external_id, media_path, media_blob, strip_blob from samples
-             where dataset_id = $1 and id > $2 and media_path is not null and media_blob is null and media_state = 'none'
+             where media_job = $1 and id > $2 and media_path is not null and media_blob is null and media_state = 'none'
              order by id limit $3",
-            dataset,
+            import,
             after,
             limit
         )
@@ -258,14 +288,14 @@ impl Store {
         .await?)
     }
 
-    /// Samples whose stored media have not been looked at, in id order after `after`.
-    pub async fn media_to_inspect(&self, dataset: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
+    /// Samples of an import whose stored media have not been looked at, in id order after `after`.
+    pub async fn media_to_inspect(&self, import: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
         Ok(sqlx::query_as!(
             MediaRow,
             "select id, external_id, media_path, media_blob, strip_blob from samples
-             where dataset_id = $1 and id > $2 and media_blob is not null and media_state = 'none'
+             where media_job = $1 and id > $2 and media_blob is not null and media_state = 'none'
              order by id limit $3",
-            dataset,
+            import,
             after,
             limit
         )
@@ -287,22 +317,36 @@ impl Store {
         .await?)
     }
 
-    /// How many samples wait in [`Self::media_to_store`] and [`Self::media_to_inspect`].
-    pub async fn media_waiting(&self, dataset: Uuid) -> Result<(i64, i64)> {
-        let r = sqlx::query!(
-            r#"select count(*) filter (where media_blob is null) as "store!",
-                 count(*) filter (where media_blob is not null) as "inspect!"
-               from samples where dataset_id = $1 and media_state = 'none' and media_path is not null"#,
-            dataset
+    /// How many samples of an import wait in [`Self::media_to_store`] and [`Self::media_to_inspect`], and
+    /// how many are ready and bad.
+    pub async fn media_of_import(&self, import: Uuid) -> Result<MediaCounts> {
+        Ok(sqlx::query_as!(
+            MediaCounts,
+            r#"select count(*) filter (where media_state = 'none' and media_blob is null) as "to_store!",
+                 count(*) filter (where media_state = 'none' and media_blob is not null) as "to_inspect!",
+                 count(*) filter (where media_state in ('ready', 'features')) as "ready!",
+                 count(*) filter (where media_state = 'bad') as "bad!"
+               from samples where media_job = $1"#,
+            import
         )
         .fetch_one(&self.pool)
-        .await?;
-        Ok((r.store, r.inspect))
+        .await?)
     }
 
-    pub async fn set_media_blob(&self, sample: i64, blob: &str) -> Result<()> {
+    /// Makes an import the one that brings the sample's media.
+    pub async fn take_media(&self, import: Uuid, sample: i64) -> Result<()> {
+        sqlx::query!("update samples set media_job = $1 where id = $2", import, sample)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Nothing, when another import has taken the sample's media over. So do the two below.
+    pub async fn set_media_blob(&self, import: Uuid, sample: i64, blob: &str) -> Result<()> {
         sqlx::query!(
-            "update samples set media_blob = $2, media_state = 'none', media_error = null, updated_at = now() where id = $1",
+            "update samples set media_blob = $3, media_state = 'none', media_error = null, updated_at = now()
+             where id = $2 and media_job = $1",
+            import,
             sample,
             blob
         )
@@ -311,10 +355,12 @@ impl Store {
         Ok(())
     }
 
-    pub async fn set_media_ready(&self, sample: i64, m: &Inspected) -> Result<()> {
+    pub async fn set_media_ready(&self, import: Uuid, sample: i64, m: &Inspected) -> Result<()> {
         sqlx::query!(
-            "update samples set media_state = 'ready', media_error = null, media_type = $2, poster_blob = $3,
-               strip_blob = $4, duration_ms = $5, width = $6, height = $7, fps = $8, updated_at = now() where id = $1",
+            "update samples set media_state = 'ready', media_error = null, media_type = $3, poster_blob = $4,
+               strip_blob = $5, duration_ms = $6, width = $7, height = $8, fps = $9, updated_at = now()
+             where id = $2 and media_job = $1",
+            import,
             sample,
             m.media_type,
             m.poster_blob,
@@ -329,9 +375,11 @@ impl Store {
         Ok(())
     }
 
-    pub async fn set_media_bad(&self, sample: i64, code: &str) -> Result<()> {
+    pub async fn set_media_bad(&self, import: Uuid, sample: i64, code: &str) -> Result<()> {
         sqlx::query!(
-            "update samples set media_state = 'bad', media_error = $2, updated_at = now() where id = $1",
+            "update samples set media_state = 'bad', media_error = $3, updated_at = now()
+             where id = $2 and media_job = $1",
+            import,
             sample,
             code
         )
@@ -340,15 +388,29 @@ impl Store {
         Ok(())
     }
 
-    /// Precomputed features stand in for the media of these samples.
-    pub async fn set_media_features(&self, samples: &[i64]) -> Result<()> {
+    /// Precomputed features, of this import, stand in for the media of these samples.
+    pub async fn set_media_features(&self, import: Uuid, samples: &[i64]) -> Result<()> {
         sqlx::query!(
-            "update samples set media_state = 'features', media_error = null, updated_at = now() where id = any($1)",
+            "update samples set media_state = 'features', media_error = null, media_job = $1, updated_at = now()
+             where id = any($2)",
+            import,
             samples
         )
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// What each sample holds now; vectors of what it held before do not count.
+    pub async fn present_fields(&self, dataset: Uuid) -> Result<Vec<Present>> {
+        Ok(sqlx::query_as!(
+            Present,
+            r#"select id, media_state in ('ready', 'features') as "frames!", title <> '' as "title!", asr <> '' as "asr!",
+                 ocr <> '[]' as "ocr!" from samples where dataset_id = $1"#,
+            dataset
+        )
+        .fetch_all(&self.pool)
+        .await?)
     }
 
     /// The samples of the validation and test splits, which nothing is trained on.

@@ -48,9 +48,9 @@ impl Store {
     /// The scan with all its findings, or nothing: one transaction, COPY in batches.
     pub async fn insert_scan(&self, dataset: Uuid, scan: &Scan, findings: &[Finding]) -> Result<()> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query!(
+        let new = sqlx::query!(
             "insert into scans (id, dataset_id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing",
             scan.id,
             dataset,
             scan.snapshot_id,
@@ -61,7 +61,11 @@ impl Store {
             scan.scores_blob
         )
         .execute(&mut *tx)
-        .await?;
+        .await?.rows_affected();
+        // an earlier start of the same job got this far
+        if new == 0 {
+            return Ok(());
+        }
         let mut text = String::new();
         for batch in findings.chunks(2000) {
             text.clear();

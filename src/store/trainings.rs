@@ -28,7 +28,8 @@ impl Store {
         sqlx::query!(
             "insert into trainings (id, dataset_id, snapshot_id, job_id, recipe, metrics, onnx_blob, previous_id)
              values ($1, $2, $3, $4, $5, $6, $7,
-               (select id from trainings where dataset_id = $2 order by seq desc limit 1))",
+               (select id from trainings where dataset_id = $2 order by seq desc limit 1))
+             on conflict (id) do nothing",
             t.id,
             dataset,
             t.snapshot_id,

@@ -216,6 +216,10 @@ impl From<JobError> for Problem {
                 Self::new(StatusCode::CONFLICT, "cancelled", error.to_string())
             }
             JobError::Refused { field, why } => Self::invalid(field, field, why),
+            // what it was for was deleted meanwhile, or a rule of the house forbids it
+            JobError::Failed(ref note) if note.code == "rule" => {
+                Self::new(StatusCode::CONFLICT, "gone_meanwhile", error.to_string())
+            }
             JobError::Failed(_) => Self::internal(error),
         }
     }

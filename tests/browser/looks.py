@@ -20,7 +20,7 @@ WORDS = """() => {
     copy.querySelectorAll('kbd, code, select, input').forEach((x) => x.remove());
     return copy.textContent.trim();
   };
-  const seen = [...document.querySelectorAll(own)].filter((e) => e.checkVisibility() && !e.closest('.code, .crumbs'));
+  const seen = [...document.querySelectorAll(own)].filter((e) => e.checkVisibility() && !e.closest('.code, .crumbs, [lang=en]:not(html)'));
   return [document.title.replace(' · Tamis', ''), ...seen.map(text)];
 }"""
 

@@ -115,3 +115,12 @@ async fn browsers_get_a_page_and_programs_json() {
     ask("/no", "application/json").await.problem(404, "no_route");
     ask("/api/no", "text/html").await.problem(404, "no_route");
 }
+
+#[tokio::test]
+async fn a_nul_in_an_address_is_an_address_that_leads_nowhere() {
+    let app = TestApp::new().await;
+    app.dataset_with_samples("d", 1).await;
+    for path in ["/datasets/%00", "/datasets/d/samples/%00", "/datasets/d/samples?class=%00", "/?after=%00"] {
+        assert_eq!(app.get(path).await.status, 404, "{path}");
+    }
+}

@@ -18,7 +18,9 @@ async fn with_clip(media_type: Option<&str>) -> (TestApp, String) {
     let (blob, _) = app.services.blobs.put_content(&file).await.unwrap();
     app.services.blobs.put("poster/x.jpg", b"poster".to_vec()).await.unwrap();
     app.services.blobs.put("strip/x.jpg", b"strip".to_vec()).await.unwrap();
-    app.services.store.set_media_blob(id, &blob).await.unwrap();
+    let import = uuid::Uuid::now_v7();
+    app.services.store.take_media(import, id).await.unwrap();
+    app.services.store.set_media_blob(import, id, &blob).await.unwrap();
     let inspected = Inspected {
         media_type: media_type.map(str::to_owned),
         poster_blob: "poster/x.jpg".into(),
@@ -28,7 +30,7 @@ async fn with_clip(media_type: Option<&str>) -> (TestApp, String) {
         height: 1,
         fps: 1.0,
     };
-    app.services.store.set_media_ready(id, &inspected).await.unwrap();
+    app.services.store.set_media_ready(import, id, &inspected).await.unwrap();
     (app, format!("d/{id}"))
 }
 

@@ -176,3 +176,71 @@ async fn media_paths_cannot_leave_the_folder_and_bad_media_stop_nothing() {
     assert_eq!(answer.header("content-type"), "video/mp4");
     assert_eq!(app.get(&format!("/strip/d/{}", good.id)).await.header("content-type"), "image/jpeg");
 }
+
+#[tokio::test]
+async fn one_label_before_does_not_make_the_next_thousands_slow() {
+    // plpgsql keeps plans per connection: a plan made for one row must not serve 100,000. Not a timed
+    // test: the statement's own timeout is far above what it takes, far below what a nested loop takes.
+    let app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("d", 1).await;
+    let sample = app.sample_ids(dataset).await[0];
+    let mut one = app.services.store.pool().acquire().await.unwrap();
+    let label = "insert into labels (dataset_id, sample_id, class, source, author)
+                 select $1, id, 'cat', 'import', 'x' from samples where dataset_id = $1 and ($2::bigint is null or id = $2)";
+    sqlx::query(label).bind(dataset).bind(sample).execute(&mut *one).await.unwrap();
+    sqlx::query(
+        "insert into samples (dataset_id, external_id) select $1, 'n' || i from generate_series(1, 40000) i",
+    )
+    .bind(dataset)
+    .execute(&mut *one)
+    .await
+    .unwrap();
+    sqlx::query("set statement_timeout = '60s'").execute(&mut *one).await.unwrap();
+    sqlx::query(label).bind(dataset).bind(None::<i64>).execute(&mut *one).await.unwrap();
+    one.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_import_without_its_clips_says_so_and_a_later_one_brings_only_its_own() {
+    let app = TestApp::working().await;
+    let zip = |names: &[&str]| {
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for name in names {
+            zip.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut zip, b"not a clip").unwrap();
+        }
+        zip.finish().unwrap().into_inner()
+    };
+    let import = async |rows: &[u8], names: Option<&[&str]>| {
+        let mut args = app.import_args("d", "rows.jsonl", rows).await;
+        if let Some(names) = names {
+            args.media = Some(MediaSource::Zip(app.stage("m.zip", &zip(names)).await));
+        }
+        let id = app.services.enqueue_import(&args).await.unwrap();
+        (id, app.done(id).await)
+    };
+    let (id, _) = import(br#"{"id": "a", "video": "a.mp4", "label": "a1"}"#, None).await;
+    let store = &app.services.store;
+    let lines = store.job_log_lines(id, 0, 100).await.unwrap();
+    assert!(lines.iter().any(|l| l.note.as_ref().is_some_and(|n| n.code == "media_not_given")), "{lines:?}");
+    // another import whose zip happens to hold a file of that name
+    let (_, result) = import(br#"{"id": "b", "video": "b.mp4"}"#, Some(&["a.mp4", "b.mp4"])).await;
+    assert_eq!((&result["media_ready"], &result["media_bad"]), (&json!(0), &json!(1)));
+    let dataset = store.dataset("d").await.unwrap().id;
+    let state = async |id: &str| store.sample(dataset, id).await.unwrap().media_state.as_str();
+    assert_eq!((state("a").await, state("b").await), ("none", "bad"));
+    // the same row again, with its file; the row itself did not change
+    let (_, result) = import(br#"{"id": "a", "video": "a.mp4", "label": "a1"}"#, Some(&["a.mp4"])).await;
+    assert_eq!((&result["changed"], &result["media_bad"]), (&json!(0), &json!(1)), "{result}");
+    assert_eq!(state("a").await, "bad");
+}
+
+#[tokio::test]
+async fn an_archive_that_is_none_leaves_nothing_behind() {
+    let app = TestApp::working().await;
+    let mut args = app.import_args("d", "rows.jsonl", br#"{"id": "a", "label": "a1"}"#).await;
+    args.media = Some(MediaSource::Features(app.stage("f.zip", b"no zip").await));
+    let id = app.services.enqueue_import(&args).await.unwrap();
+    assert_eq!(app.ended(id).await.state, JobState::Failed);
+    assert!(app.services.store.dataset("d").await.is_err());
+}

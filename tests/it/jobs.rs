@@ -70,8 +70,14 @@ async fn a_killed_workers_job_is_taken_up_again_and_loses_and_doubles_nothing() 
     second.kill().unwrap();
     second.wait().unwrap();
     assert_eq!(result["added"], n, "the rows were in before the kill and are not merged twice: {result}");
-    assert!(result["media_ready"].as_i64().unwrap() < n, "the second start only does the rest: {result}");
+    assert_eq!(result["media_ready"], n, "counted over both starts: {result}");
     let store = &app.services.store;
+    let log = store.job_log_lines(id, 0, 1000).await.unwrap();
+    let inspected = log.iter().rev().find_map(|l| {
+        let note = l.note.as_ref()?;
+        (note.args.get("stage")? == "@stage.media_inspect").then(|| note.args["n"].parse::<i64>().unwrap())
+    });
+    assert!(inspected.unwrap() < n, "the second start only does the rest: {log:?}");
     let dataset = store.dataset("d").await.unwrap().id;
     let counts = store.dataset_counts(dataset).await.unwrap();
     assert_eq!((counts.samples, counts.labelled, counts.media_pending, counts.bad_media), (n, n, 0, 0));
@@ -155,4 +161,23 @@ async fn a_job_that_fails_says_why_and_is_not_tried_again() {
     let lines = app.services.store.job_log_lines(id, 0, 100).await.unwrap();
     let codes: Vec<_> = lines.iter().filter_map(|l| Some(l.note.as_ref()?.code.as_str())).collect();
     assert!(codes.contains(&"stage_over") && codes.last() == Some(&"too_few_labels"), "{codes:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_was_written_down_but_never_sent_is_taken_up_by_the_next_worker() {
+    let mut app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("d", 1).await;
+    let id =
+        app.services.store.insert_job(JobKind::Encode, Some(dataset), &serde_json::json!({})).await.unwrap();
+    app.work();
+    app.done(id).await;
+}
+
+#[tokio::test]
+async fn a_job_for_a_dataset_that_is_gone_is_refused_as_not_found() {
+    let app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("d", 1).await;
+    app.services.store.delete_dataset(dataset).await.unwrap();
+    let refused = app.services.enqueue_encode(dataset).await.unwrap_err();
+    assert!(refused.to_string().contains("does not exist"), "{refused}");
 }

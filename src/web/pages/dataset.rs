@@ -132,10 +132,15 @@ pub(super) fn class_rows(
         classes,
     };
     let mut sums: HashMap<&str, (i64, i64)> = HashMap::new();
+    let mut below: HashMap<&str, Vec<&ClassCount>> = HashMap::new();
     for c in counts {
-        let sum = sums.entry(taxonomy.root_of(&c.class).unwrap_or(&c.class)).or_default();
+        let root = taxonomy.root_of(&c.class).unwrap_or(&c.class);
+        let sum = sums.entry(root).or_default();
         sum.0 += c.given;
         sum.1 += c.current;
+        if c.class != root {
+            below.entry(root).or_default().push(c);
+        }
     }
     let most_root = sums.values().map(|(g, c)| *g.max(c)).max().unwrap_or(0);
     let most_class = counts.iter().map(|c| c.given.max(c.current)).max().unwrap_or(0);
@@ -144,9 +149,10 @@ pub(super) fn class_rows(
         .roots()
         .into_iter()
         .map(|root| {
-            let below: Vec<ClassRow> = counts
-                .iter()
-                .filter(|c| c.class != root && taxonomy.root_of(&c.class) == Some(root))
+            let below: Vec<ClassRow> = below
+                .get(root)
+                .into_iter()
+                .flatten()
                 .map(|c| row(&c.class, c.given, c.current, most_class, Vec::new()))
                 .collect();
             let (given, current) = sums.get(root).copied().unwrap_or((0, 0));

@@ -70,6 +70,7 @@ impl IntoResponse for PageError {
             Self::Store(e @ StoreError::Rule { .. }) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "rule", Some(e.to_string()))
             }
+            Self::Store(e) if e.is_bad_text() => (StatusCode::NOT_FOUND, "not_found", None),
             Self::Store(e) if e.is_transient() => {
                 tracing::warn!(error = %e, "page not served");
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None)

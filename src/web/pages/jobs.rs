@@ -141,7 +141,7 @@ pub(super) fn facts(page: &Reader, result: Option<&Value>) -> Vec<(String, Strin
             Value::Object(inner) => inner.iter().collect(),
             _ => vec![(key, value)],
         })
-        .filter(|(key, _)| !key.ends_with("_id") && key.as_str() != "id")
+        .filter(|(key, _)| !key.ends_with("_id") && !matches!(key.as_str(), "id" | "held_out"))
         .filter_map(|(key, value)| {
             let shown = match value {
                 Value::Number(n) => match n.as_i64() {
