@@ -2,6 +2,7 @@
 //! encoders, and numerics. Their files lie beside those of the other rooms; only the crate differs.
 
 pub mod arrays;
+pub mod audit;
 pub mod detect;
 pub mod domain;
 pub mod encode;

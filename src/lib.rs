@@ -16,4 +16,4 @@ pub mod web;
 
 // The rooms that know no database, no web and no async are a package of their own (see `core.rs`);
 // here they are under the same names as all others.
-pub use tamis_core::{arrays, detect, domain, encode, exchange, media, train};
+pub use tamis_core::{arrays, audit, detect, domain, encode, exchange, media, train};

@@ -10,6 +10,7 @@ macro_rules! say {
     }};
 }
 
+mod audit;
 mod demo;
 mod doctor;
 mod house;
@@ -97,6 +98,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Find wrong labels in arrays, without database and server
+    Audit(audit::Arguments),
     /// Work on jobs without serving
     Worker,
     #[command(hide = true)]
@@ -124,6 +127,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         };
         return report(crate::native::postgres::supervise(state, bin));
+    }
+    if let Command::Audit(arguments) = cli.command {
+        return report(audit::run(&arguments));
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -167,7 +173,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Export { name, format, out } => work::export(config(None)?, &name, &format, &out).await,
         Command::Train { name, recipe, json } => work::train(config(None)?, &name, recipe, json).await,
         Command::Worker => work::worker(config(None)?).await,
-        Command::SupervisePostgres { .. } => Ok(()),
+        // these two need neither configuration nor runtime
+        Command::Audit(_) | Command::SupervisePostgres { .. } => Ok(()),
     }
 }
 

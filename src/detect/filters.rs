@@ -6,7 +6,6 @@
 //! such samples between versions.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use ndarray::Array2;
@@ -190,7 +189,7 @@ fn by_lowest<T: Real>(counted: &Counted<T>, labels: &[u32], prune: &Array2<u64>)
     out
 }
 
-/// A sample competing for a place; the greatest is the first to give its place up.
+/// A sample competing for a place; the least is the first to get one.
 #[derive(Clone, Copy, PartialEq)]
 struct Candidate<T> {
     margin: T,
@@ -215,9 +214,10 @@ impl<T: Real> PartialOrd for Candidate<T> {
 /// The best so far for each pair of classes, of one range of rows.
 struct Places<T> {
     k: usize,
-    /// Index into `heaps` for each pair [given, other]; `NONE` where nothing is to be taken.
+    /// Index into `lists` for each pair [given, other]; `NONE` where nothing is to be taken.
     slots: Vec<u32>,
-    heaps: Vec<BinaryHeap<Candidate<T>>>,
+    /// Candidates of each pair, at most twice as many as there is room for; the best among them.
+    lists: Vec<Vec<Candidate<T>>>,
     room: Vec<usize>,
     /// (k, k) what a margin must exceed to get a place.
     bar: Vec<T>,
@@ -231,15 +231,15 @@ impl<T: Real> Places<T> {
         let mut out = Self {
             k,
             slots: vec![NONE; k * k],
-            heaps: Vec::new(),
+            lists: Vec::new(),
             room: Vec::new(),
             bar: vec![T::INFINITY; k * k],
         };
         for ((i, j), &n) in prune.indexed_iter() {
             if i != j && n > 0 && counts[i] > 1 {
-                out.slots[i * k + j] = out.heaps.len() as u32;
-                out.heaps.push(BinaryHeap::new());
-                out.room.push(usize::try_from(n).unwrap_or(usize::MAX));
+                out.slots[i * k + j] = out.lists.len() as u32;
+                out.lists.push(Vec::new());
+                out.room.push(usize::try_from(n).unwrap_or(usize::MAX).min(counts[i]));
                 out.bar[i * k + j] = T::NEG_INFINITY;
             }
         }
@@ -269,17 +269,17 @@ impl<T: Real> Places<T> {
         }
     }
 
+    /// When the list is full its better half stays, and the bar rises to the worst of those: each
+    /// candidate costs O(1) on average, which a heap does not.
+    #[inline(never)]
     fn admit(&mut self, pair: usize, candidate: Candidate<T>) {
         let slot = self.slots[pair] as usize;
-        let heap = &mut self.heaps[slot];
-        heap.push(candidate);
-        if heap.len() > self.room[slot] {
-            heap.pop();
-        }
-        if heap.len() == self.room[slot]
-            && let Some(last) = heap.peek()
-        {
+        let (list, room) = (&mut self.lists[slot], self.room[slot]);
+        list.push(candidate);
+        if list.len() >= 2 * room {
+            let (_, last, _) = list.select_nth_unstable(room - 1);
             self.bar[pair] = last.margin;
+            list.truncate(room);
         }
     }
 }
@@ -321,7 +321,7 @@ fn by_noise_rate<T: Real>(
     let mut out = vec![false; n];
     let room = walked.first().map(|w| w.room.clone()).unwrap_or_default();
     for (slot, &room) in room.iter().enumerate() {
-        let mut all: Vec<Candidate<T>> = walked.iter().flat_map(|w| w.heaps[slot].iter().copied()).collect();
+        let mut all: Vec<Candidate<T>> = walked.iter().flat_map(|w| w.lists[slot].iter().copied()).collect();
         if room < all.len() {
             all.select_nth_unstable(room - 1);
             all.truncate(room);

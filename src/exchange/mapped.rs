@@ -97,7 +97,10 @@ impl Mapped {
         }
         let label = |(row, value): (usize, i128)| {
             let rule = "labels are class columns: 0, 1, 2, …";
-            u32::try_from(value).ok().filter(|v| *v < u32::MAX).ok_or(fail(Why::Value { row, value, rule }))
+            u32::try_from(value)
+                .ok()
+                .filter(|v| *v < u32::MAX)
+                .ok_or_else(|| fail(Why::Value { row, value, rule }))
         };
         let data = self.bytes();
         fn each<const N: usize>(data: &[u8], f: fn([u8; N]) -> i128) -> impl Iterator<Item = (usize, i128)> {

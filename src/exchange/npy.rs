@@ -179,10 +179,16 @@ pub fn write_f32(out: &mut impl Write, dtype: Dtype, shape: &[usize], values: &[
     })
 }
 
-/// Writes a whole one-dimensional array whose elements' little-endian bytes are `bytes`.
-pub fn write_vector(out: &mut impl Write, dtype: Dtype, bytes: &[u8]) -> io::Result<()> {
-    write_header(out, dtype, &[bytes.len() / dtype.bytes()])?;
-    out.write_all(bytes)
+/// Writes a whole vector of booleans.
+pub fn write_bools(out: &mut impl Write, values: &[bool]) -> io::Result<()> {
+    write_header(out, Dtype::Bool, &[values.len()])?;
+    out.write_all(bytemuck::cast_slice(values))
+}
+
+/// Writes a whole vector of doubles.
+pub fn write_f64(out: &mut impl Write, values: &[f64]) -> io::Result<()> {
+    write_header(out, Dtype::F64, &[values.len()])?;
+    values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
 }
 
 /// Writes a version 1 header, padded to 64 bytes as NumPy does.

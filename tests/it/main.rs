@@ -12,6 +12,7 @@ mod api_openapi;
 mod api_paging;
 mod api_reviews;
 mod api_samples;
+mod audit;
 mod browser;
 mod imports;
 mod jobs;
