@@ -69,7 +69,7 @@ pub fn scores<T: Real>(
     let (n, k) = p.shape();
     assert_eq!(labels.len(), n, "labels of scores");
     let rows = block_rows(k);
-    let shift = adjust.map(|t| Shift::of(t));
+    let shift = adjust.map(Shift::of);
     let mut out = vec![vec![0f64; n]; wanted.len()];
     // blocks of all the vectors side by side, so that one pass fills them
     let mut blocks: Vec<Vec<&mut [f64]>> = (0..n.div_ceil(rows)).map(|_| Vec::new()).collect();
@@ -180,7 +180,7 @@ fn ln(x: f32) -> f32 {
         -1.666_805_8e-1,
         2.000_071_5e-1,
         -2.499_999_4e-1,
-        3.333_333_1e-1,
+        3.333_333e-1,
     ] {
         y = y * x + c;
     }

@@ -2,6 +2,8 @@
 
 use ndarray::{Array2, Axis};
 
+use crate::arrays::pairwise_sum;
+
 /// The joint with each row scaled to the number of samples labelled so, and the whole to N; rounded to
 /// integers that keep row totals. (Where equal fractions compete for a unit, the higher class gets it,
 /// or the lower loses it: cleanlab's answer under a stable sort.)
@@ -14,7 +16,8 @@ pub fn calibrated_joint(joint: &Array2<u64>, labels: &[u32]) -> Array2<u64> {
         let total = row.sum().max(f64::MIN_POSITIVE);
         row.mapv_inplace(|v| v / total * count as f64);
     }
-    let whole = scaled.sum().max(f64::MIN_POSITIVE);
+    // as NumPy sums this matrix: in the order in which it lies there, by columns
+    let whole = pairwise_sum(&scaled.t().iter().copied().collect::<Vec<f64>>()).max(f64::MIN_POSITIVE);
     scaled.mapv_inplace(|v| v / whole * labels.len() as f64);
     let mut out = Array2::zeros((k, k));
     for (row, mut to) in scaled.rows().into_iter().zip(out.rows_mut()) {
