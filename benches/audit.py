@@ -114,7 +114,8 @@ def main():
                     best.append(run(ours)[:2])
                     if not a.without_cleanlab:
                         text = run([sys.executable, "-c", CLEANLAB, labels, probs, name, out + "/cleanlab.npy"])[3]
-                        theirs.append(json.loads(text))
+                        # it may print of its own before
+                        theirs.append(json.loads(text.splitlines()[-1]))
                 result = {"case": case, "select": name,
                           "tamis": {"cpu_s": round(min(c for _, c in best), 3), "wall_s": round(min(w for w, _ in best), 3),
                                     "peak_mib": round(anonymous_peak(ours))}}
