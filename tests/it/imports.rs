@@ -244,3 +244,30 @@ async fn an_archive_that_is_none_leaves_nothing_behind() {
     assert_eq!(app.ended(id).await.state, JobState::Failed);
     assert!(app.services.store.dataset("d").await.is_err());
 }
+
+#[tokio::test]
+async fn vectors_of_texts_that_are_gone_do_not_count() {
+    let app = TestApp::working().await;
+    let rows = |title: &dyn Fn(usize) -> serde_json::Value| {
+        let row = |i: usize| {
+            let label = ["a1", "b1"][i % 2];
+            json!({"id": format!("s{i}"), "title": title(i), "asr": format!("said {i}"), "label": label})
+        };
+        (0..20).map(|i| row(i).to_string()).collect::<Vec<_>>().join("\n")
+    };
+    let fields = async || {
+        let dataset = app.services.store.dataset("d").await.unwrap().id;
+        let id = app.services.enqueue_scan(dataset, &Default::default()).await.unwrap();
+        app.done(id).await;
+        let scan = app.services.store.latest_scan(dataset).await.unwrap().unwrap();
+        let blocks = scan.summary["fields"].as_array().unwrap().clone();
+        blocks
+            .iter()
+            .map(|b| b["field"].as_str().unwrap().to_owned())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    run(&app, "d", "rows.jsonl", rows(&|i| json!(format!("title {i}"))).as_bytes(), false).await;
+    assert_eq!(fields().await, ["asr".to_owned(), "title".to_owned()].into());
+    run(&app, "d", "rows.jsonl", rows(&|_| json!(null)).as_bytes(), false).await;
+    assert_eq!(fields().await, ["asr".to_owned()].into());
+}
