@@ -2,7 +2,7 @@
 """`tamis audit` against cleanlab on the same generated arrays, in pairs within one run.
 
     pip install cleanlab==2.9.0
-    python3 benches/audit.py --tamis target/debug/tamis --dir /tmp/audit 1000000x200 1000000x10 50000x1000
+    python3 benches/audit.py --tamis target/debug/tamis --dir DIR 1000000x200 1000000x10 50000x1000
 
 Each case N x K is generated once (seeded, float32 probabilities, int64 labels). Every measurement is a
 process of its own: CPU seconds are user and system time of it and its children, less those of the same

@@ -78,10 +78,6 @@ impl Mapped {
         open().map_err(|why| MappedError { path: path.to_owned(), why })
     }
 
-    pub fn header(&self) -> &Header {
-        &self.header
-    }
-
     fn bytes(&self) -> &[u8] {
         &self.map[self.data..]
     }

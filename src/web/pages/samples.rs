@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::error::PageError;
 use super::names::ClassName;
 use super::reader::clock;
-use super::suspects::{Group, Pick, class_groups};
+use super::suspects::{Group, Pick, class_groups, picks};
 use super::{Reader, address, render};
 use crate::domain::{Gap, MediaState, Split, Taxonomy};
 use crate::jobs::Services;
@@ -81,22 +81,6 @@ impl SampleRow {
             lacks,
         }
     }
-}
-
-pub(super) fn picks<T: Copy + PartialEq>(
-    page: &Reader,
-    all: &[T],
-    name: fn(T) -> &'static str,
-    words: &str,
-    chosen: Option<T>,
-) -> Vec<Pick> {
-    all.iter()
-        .map(|&value| Pick {
-            value: name(value).to_owned(),
-            name: page.lang.text(&format!("{words}.{}", name(value))).to_owned(),
-            chosen: chosen == Some(value),
-        })
-        .collect()
 }
 
 pub(super) async fn show(

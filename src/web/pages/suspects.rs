@@ -234,7 +234,7 @@ pub(super) async fn show(
         scan: scan.as_ref().map(|s| ScanLine::of(&page, s)),
         rows: suspects.iter().map(|s| SuspectRow::of(&page, &dataset.name, &taxonomy, &queue, s)).collect(),
         classes: class_groups(&page, &taxonomy, filter.class.as_deref()),
-        detectors: detector_picks(&page, filter.detector),
+        detectors: picks(&page, &Detector::ALL, Detector::as_str, "detector", filter.detector),
         statuses: status_picks(&page, filter.status),
         crossings: crossing_picks(&page, filter.cross_parent),
         all: filter.all,
@@ -247,13 +247,19 @@ pub(super) async fn show(
     })
 }
 
-pub(super) fn detector_picks(page: &Reader, chosen: Option<Detector>) -> Vec<Pick> {
-    Detector::ALL
-        .into_iter()
-        .map(|d| Pick {
-            value: d.as_str().to_owned(),
-            name: page.lang.text(&format!("detector.{}", d.as_str())).to_owned(),
-            chosen: chosen == Some(d),
+/// Options of a select, one a value, worded under `words.` in the catalogue.
+pub(super) fn picks<T: Copy + PartialEq>(
+    page: &Reader,
+    all: &[T],
+    name: fn(T) -> &'static str,
+    words: &str,
+    chosen: Option<T>,
+) -> Vec<Pick> {
+    all.iter()
+        .map(|&value| Pick {
+            value: name(value).to_owned(),
+            name: page.lang.text(&format!("{words}.{}", name(value))).to_owned(),
+            chosen: chosen == Some(value),
         })
         .collect()
 }

@@ -376,7 +376,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                     .map(|i| suspects::SuspectRow::of(&page, name, &t, "status=open", &suspect(i)))
                     .collect(),
                 classes: suspects::class_groups(&page, &t, None),
-                detectors: suspects::detector_picks(&page, None),
+                detectors: suspects::picks(&page, &Detector::ALL, Detector::as_str, "detector", None),
                 statuses: suspects::status_picks(&page, None),
                 crossings: suspects::crossing_picks(&page, None),
                 all: false,
@@ -397,8 +397,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                     .chain([samples::SampleRow::of(&page, name, &t, &bad)])
                     .collect(),
                 classes: suspects::class_groups(&page, &t, Some("eye")),
-                splits: samples::picks(&page, &Split::ALL, Split::as_str, "split", Some(Split::Train)),
-                gaps: samples::picks(&page, &Gap::ALL, Gap::as_str, "gap", None),
+                splits: suspects::picks(&page, &Split::ALL, Split::as_str, "split", Some(Split::Train)),
+                gaps: suspects::picks(&page, &Gap::ALL, Gap::as_str, "gap", None),
                 filtered: true,
                 first: Some(format!("{href}/samples")),
                 next: Some(format!("{href}/samples?after=4")),
