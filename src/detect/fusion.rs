@@ -1,107 +1,213 @@
-//! Fuses detectors by the mean of their ranks - of those that have an opinion - and turns the fused rank into a suspicion.
+//! Fuses what is known of a label into one ranking, one count and one probability, with one fixed setting
+//! and no clean label anywhere.
+//!
+//! Head (out-of-fold probabilities), neighbours and class prototypes are pooled ([`pool`]): weights by the
+//! log-loss of the given labels, so that a member that knows little is left out by itself. From the pool
+//! the noise matrix is counted, and with it the posterior of each sample's true class
+//! ([`transition`]). Neighbours and prototypes are then asked again, each sample now counting as what it is
+//! believed to be; [`ROUNDS`] times. The score is the margin of the last pool, corrected by half for the
+//! noise matrix.
+//!
+//! On generated and public features with symmetric, pair, sibling, matrix and instance-dependent noise
+//! this ranks better than its members, their mean of ranks, or the margin of the head alone, above all
+//! where noise has a direction (docs/benchmarks.md). Without features the head is the only member.
 
-/// Rank of each score among `scores`, 1 = highest = worst; equals share their average rank (so a
-/// coarse score neither gains nor loses by its ties). NaN = no opinion, and has no rank (NaN); the
-/// others' ranks are stretched over 1..N all the same. O(N log N).
-pub fn average_ranks(scores: &[f64]) -> Vec<f64> {
-    let n = scores.len();
-    let mut order: Vec<usize> = (0..n).filter(|&i| !scores[i].is_nan()).collect();
-    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    let stretch = n as f64 / order.len().max(1) as f64;
-    let mut ranks = vec![f64::NAN; n];
-    let mut start = 0;
-    while start < order.len() {
-        let value = scores[order[start]];
-        let len = order[start..].iter().take_while(|&&i| scores[i] == value).count();
-        let rank = (start as f64 + (len as f64 + 1.0) / 2.0 - 0.5) * stretch + 0.5;
-        order[start..start + len].iter().for_each(|&i| ranks[i] = rank);
-        start += len;
-    }
-    ranks
+mod candidates;
+mod count;
+mod members;
+mod pool;
+mod transition;
+
+use ndarray::ArrayView2;
+
+use self::candidates::Candidates;
+use self::count::Sources;
+use self::members::Prototypes;
+use self::transition::Transition;
+use super::error::{DetectError, check_length};
+use super::neighbours::Neighbours;
+use crate::arrays::Rows;
+
+pub use self::count::ErrorCount;
+
+/// How often neighbours and prototypes are asked again.
+const ROUNDS: usize = 3;
+/// Least trust in a label: none is left out for good.
+const LEAST_TRUST: f32 = 1e-3;
+
+/// What is fused. Every row of every array is the same sample.
+pub struct Evidence<'a> {
+    /// (N) class columns.
+    pub labels: &'a [u32],
+    /// (N, k) out of fold, rows sum to 1; checked by who made or counted them.
+    pub probabilities: &'a dyn Rows<f32>,
+    pub space: Option<Space<'a>>,
 }
 
-/// Mean of each sample's [`average_ranks`] over the detectors that have an opinion of it; the middle
-/// rank (N + 1) / 2 where none has. Lower = worse. Empty without detectors.
+/// The samples' places among each other.
+#[derive(Clone, Copy)]
+pub struct Space<'a> {
+    /// (N, D) rows of unit length (or zero).
+    pub unit: ArrayView2<'a, f32>,
+    pub neighbours: &'a Neighbours,
+}
+
+/// The verdict; all (N) in input order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fused {
+    /// Higher = worse; above 0 where another class explains the sample better.
+    pub score: Vec<f32>,
+    /// 1 = most suspicious; a permutation of 1..=N.
+    pub rank: Vec<u32>,
+    /// In (0, 1), strictly falling with the rank, above 1/2 exactly for the first `count.estimate` ranks.
+    pub suspicion: Vec<f32>,
+    /// The class, other than the given one, that explains the sample best.
+    pub suggested: Vec<u32>,
+    /// Posterior of the suggested class and of the given one.
+    pub p_suggested: Vec<f32>,
+    pub p_given: Vec<f32>,
+    pub count: ErrorCount,
+    /// Weights of head, neighbours and prototypes in the last pool.
+    pub weights: Vec<f64>,
+}
+
+/// Fuses the evidence. `go_on()` is asked between rounds and cancels by returning false.
+/// O([`ROUNDS`] N (D k + neighbours)); memory about 300 bytes a sample. The same bytes for any number of
+/// threads.
 ///
-/// # Panics
-/// When detectors judged different numbers of samples.
-pub fn mean_ranks(detectors: &[&[f64]]) -> Vec<f64> {
-    let n = detectors.first().map_or(0, |d| d.len());
-    let mut sums = vec![(0.0, 0.0); n];
-    for scores in detectors {
-        assert_eq!(scores.len(), n, "scores of one detector");
-        for (sum, rank) in sums.iter_mut().zip(average_ranks(scores)).filter(|(_, r)| !r.is_nan()) {
-            *sum = (sum.0 + rank, sum.1 + 1.0);
+/// # Errors
+/// Lengths, fewer than two classes, cancelled.
+pub fn fuse(evidence: &Evidence<'_>, go_on: &dyn Fn() -> bool) -> Result<Fused, DetectError> {
+    let (n, k) = evidence.probabilities.shape();
+    let labels = evidence.labels;
+    check_length("labels", n, labels.len())?;
+    if n == 0 {
+        return Err(DetectError::Empty);
+    }
+    if k < 2 {
+        return Err(DetectError::TooFewClasses { n_classes: k });
+    }
+    if let Some(space) = evidence.space {
+        check_length("features", n, space.unit.nrows())?;
+        check_length("neighbours", n, space.neighbours.index.nrows())?;
+    }
+    let space = evidence.space;
+    let mut trust = vec![1f32; n];
+    let prototypes = space.map(|s| Prototypes::of(s.unit, labels, &trust, k));
+    let near = space.zip(prototypes.as_ref()).map(|(s, p)| p.nearest(s.unit, labels, &trust));
+    let candidates =
+        Candidates::of(evidence.probabilities, labels, space.map(|s| s.neighbours), near.as_deref());
+    let width = candidates.width;
+    let head = members::head(evidence.probabilities, &candidates);
+
+    let mut first = Vec::new();
+    let mut corroborated = None;
+    let mut belief: Option<Vec<f32>> = None;
+    let mut last = None;
+    for round in 0..=ROUNDS {
+        if !go_on() {
+            return Err(DetectError::Cancelled);
+        }
+        let (p, weights) = match space {
+            Some(space) => {
+                let votes = members::votes(space.neighbours, &candidates, belief.as_deref(), k);
+                let prototypes = Prototypes::of(space.unit, labels, &trust, k);
+                let nearness = prototypes.logs(space.unit, labels, &trust, &candidates);
+                if round == 0 {
+                    corroborated = Some(agreeing(&head, &votes, width));
+                }
+                pool::pool(&[&head, &votes, &nearness], width, &trust)
+            }
+            None => pool::pool(&[&head], width, &trust),
+        };
+        let transition = Transition::count(&p, &candidates, k);
+        let posterior = transition.posterior(&p, &candidates);
+        trust.iter_mut().zip(posterior.chunks_exact(width)).for_each(|(t, r)| *t = r[0].max(LEAST_TRUST));
+        if round == 0 {
+            first.clone_from(&p);
+        }
+        belief = Some(posterior);
+        last = Some((p, weights, transition));
+        // alone the head has nothing to be asked again
+        if space.is_none() {
+            break;
         }
     }
-    let middle = (n as f64 + 1.0) / 2.0;
-    sums.into_iter().map(|(sum, heard)| if heard > 0.0 { sum / heard } else { middle }).collect()
+    let Some(((p, weights, transition), belief)) = last.zip(belief) else { return Err(DetectError::Empty) };
+    Ok(verdict(&p, weights, &transition, &belief, &candidates, k, &first, corroborated))
 }
 
-/// Rank (1 = worst) of each sample by `fused` (lower = worse), equals by `tie_breaker` (higher =
-/// worse), then by row.
-pub fn final_ranks(fused: &[f64], tie_breaker: &[f64]) -> Vec<u32> {
-    let mut order: Vec<usize> = (0..fused.len()).collect();
-    order.sort_by(|&a, &b| {
-        fused[a].total_cmp(&fused[b]).then(tie_breaker[b].total_cmp(&tie_breaker[a])).then(a.cmp(&b))
+#[expect(clippy::too_many_arguments, reason = "the parts of one verdict")]
+fn verdict(
+    p: &[f32],
+    weights: Vec<f64>,
+    transition: &Transition,
+    belief: &[f32],
+    candidates: &Candidates,
+    n_classes: usize,
+    first: &[f32],
+    corroborated: Option<usize>,
+) -> Fused {
+    let width = candidates.width;
+    let margins = transition.margins(p, candidates);
+    let n = margins.len();
+    let wrong: Vec<f32> = belief.chunks_exact(width).map(|r| 1.0 - r[0]).collect();
+    let count = ErrorCount::of(&Sources {
+        first,
+        classes: candidates,
+        n_classes,
+        posterior: wrong.iter().map(|w| f64::from(*w)).sum(),
+        corroborated,
+        confident_joint: transition.off_diagonal,
+        argmax: p.chunks_exact(width).filter(|r| r[1..].iter().any(|v| *v > r[0])).count(),
     });
-    let mut ranks = vec![0; fused.len()];
+    let mut score: Vec<f32> = margins.iter().map(|m| m.0).collect();
+    unlearnt(&mut score, candidates, n_classes);
+    let rank = ranks(&score, &wrong);
+    let suspicion = count::suspicions(&score, &rank, &wrong, count.estimate);
+    let at = |i: usize| i * width + usize::from(margins[i].1);
+    Fused {
+        suggested: (0..n).map(|i| candidates.classes[at(i)]).collect(),
+        p_suggested: (0..n).map(|i| belief[at(i)]).collect(),
+        p_given: (0..n).map(|i| belief[i * width]).collect(),
+        score,
+        rank,
+        suspicion,
+        count,
+        weights,
+    }
+}
+
+/// Samples of which both members' best candidate is the same other class than the given.
+fn agreeing(a: &[f32], b: &[f32], width: usize) -> usize {
+    let best = |row: &[f32]| (1..row.len()).fold(0, |b, s| if row[s] > row[b] { s } else { b });
+    a.chunks_exact(width).zip(b.chunks_exact(width)).filter(|(a, b)| best(a) != 0 && best(a) == best(b)).count()
+}
+
+/// Nothing could have learnt a class with a single sample: that one gets the middle score.
+fn unlearnt(score: &mut [f32], candidates: &Candidates, n_classes: usize) {
+    let given = |i: usize| candidates.row(i)[0] as usize;
+    let mut counts = vec![0usize; n_classes];
+    (0..score.len()).for_each(|i| counts[given(i)] += 1);
+    let lone: Vec<usize> = (0..score.len()).filter(|&i| counts[given(i)] == 1).collect();
+    if lone.is_empty() {
+        return;
+    }
+    let mut sorted = score.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    lone.into_iter().for_each(|i| score[i] = sorted[sorted.len() / 2]);
+}
+
+/// 1 = highest score; equals by the posterior, then by row.
+fn ranks(score: &[f32], wrong: &[f32]) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..score.len()).collect();
+    order.sort_by(|&a, &b| {
+        score[b].total_cmp(&score[a]).then(wrong[b].total_cmp(&wrong[a])).then(a.cmp(&b))
+    });
+    let mut ranks = vec![0; score.len()];
     order.into_iter().zip(1..).for_each(|(i, rank)| ranks[i] = rank);
     ranks
 }
 
-/// Suspicion of the sample of rank `rank` (1..=`n`) when the worst `flagged` are flagged: falls in a
-/// straight line from 1 to 1/2 over the flagged and from 1/2 to 0 over the rest, so above 1/2 means
-/// flagged, whatever the data set. 1 - (rank - 1/2) / (2 flagged), or (n - rank + 1/2) / (2 (n - flagged)).
-pub fn suspicion(rank: u32, n: usize, flagged: usize) -> f32 {
-    let (rank, n, flagged) = (f64::from(rank), n as f64, flagged as f64);
-    let value = if rank <= flagged {
-        1.0 - (rank - 0.5) / (2.0 * flagged)
-    } else {
-        (n - rank + 0.5) / (2.0 * (n - flagged))
-    };
-    value as f32
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn ranks_by_hand() {
-        // scipy.stats.rankdata(-x, "average") gives the same.
-        assert_eq!(average_ranks(&[0.5, 2.0, 0.5, 0.5, 9.0]), [4.0, 2.0, 4.0, 4.0, 1.0]);
-        let some = average_ranks(&[f64::NAN, 1.0, 3.0]);
-        assert!(some[0].is_nan() && some[1..] == [2.75, 1.25], "{some:?}");
-        assert_eq!(mean_ranks(&[&[3.0, 2.0, 1.0], &[0.0, 0.0, 0.0]]), [1.5, 2.0, 2.5]);
-        let silent = f64::NAN;
-        assert_eq!(mean_ranks(&[&[3.0, silent, 1.0], &[silent, silent, 5.0]]), [1.25, 2.0, 2.375]);
-        assert_eq!(final_ranks(&[1.5, 1.5, 1.0, 1.5], &[0.0, 4.0, 0.0, 0.0]), [3, 2, 1, 4]);
-    }
-
-    #[test]
-    fn suspicion_by_hand() {
-        let all: Vec<f32> = (1..=4).map(|r| suspicion(r, 4, 1)).collect();
-        assert_eq!(all, [0.75, 2.5 / 6.0, 1.5 / 6.0, 0.5 / 6.0]);
-        assert!(suspicion(1, 10, 0) < 0.5 && suspicion(10, 10, 10) > 0.5);
-    }
-
-    proptest! {
-        #[test]
-        fn ranks_keep_their_sum_and_suspicion_its_order(
-            scores in prop::collection::vec(0u8..6, 1..50), share in 0.0f64..1.0,
-        ) {
-            let n = scores.len();
-            let ranks = average_ranks(&scores.iter().map(|s| f64::from(*s)).collect::<Vec<_>>());
-            prop_assert!((ranks.iter().sum::<f64>() - (n * (n + 1)) as f64 / 2.0).abs() < 1e-6);
-            let flagged = (share * n as f64) as usize;
-            for r in 1..=n as u32 {
-                let s = suspicion(r, n, flagged);
-                prop_assert!((0.0..=1.0).contains(&s));
-                prop_assert_eq!(s > 0.5, r as usize <= flagged);
-                prop_assert!(r == 1 || s < suspicion(r - 1, n, flagged));
-            }
-        }
-    }
-}
+mod tests;

@@ -1,15 +1,14 @@
 //! The noise report: how many labels are wrong by confident learning's estimate, where, and which
 //! classes are taken for each other.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::confident::{Counted, calibrated_joint, noise_matrix, off_diagonal_calibrated};
 use super::error::{DetectError, check_length};
+use super::fusion::ErrorCount;
 use super::hierarchy::level1_joint;
-use super::neighbours::Vote;
-use super::quality::best_other;
 
 /// Most overlapping pairs listed.
 pub const MAX_PAIRS: usize = 20;
@@ -17,12 +16,12 @@ pub const MAX_PAIRS: usize = 20;
 /// Estimates for one data set. Classes are indices; shares in [0, 1].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NoiseReport {
-    /// The number of wrong labels, and of flagged samples: see [`noise_report`].
+    /// The number of wrong labels, and of flagged samples: `count.estimate`.
     pub estimated_errors: usize,
     /// estimated_errors / samples.
     pub estimated_rate: f64,
-    /// Samples for which the arg-max of p and the neighbours' first choice are the same other class.
-    pub corroborated: usize,
+    /// Where that number comes from, and its interval.
+    pub count: ErrorCount,
     /// Confident learning's counts: samples confidently of another class; the same after calibration.
     pub off_diagonal: usize,
     pub off_diagonal_calibrated: usize,
@@ -46,8 +45,10 @@ pub struct ClassNoise {
     pub class: usize,
     /// Samples labelled so.
     pub n: usize,
-    /// Estimated share of them that are another class.
+    /// Estimated share of them that are another class, and its 95 % interval as a share of n samples.
     pub label_noise: f64,
+    pub label_noise_low: f64,
+    pub label_noise_high: f64,
     /// Estimated share of the true members of the class that are labelled otherwise.
     pub inverse_label_noise: f64,
 }
@@ -64,57 +65,44 @@ pub struct OverlappingPair {
     pub cross_parent: bool,
 }
 
-/// Estimates the noise of `labels` (N) from out-of-fold probabilities `p` (N, k), what was counted of
-/// them and, where there are any, the neighbours' votes (N). O(N k + k^2 log k).
-///
-/// With votes the number of errors is that of samples on which two witnesses, the head and the
-/// neighbours, name the same other class, but at least half of confident learning's off-diagonal, so
-/// that neighbours who know nothing cannot talk the noise away. A weak head is wrong in many ways, and
-/// confident learning counts them all: on generated blobs (symmetric, pair, sibling and long-tail noise
-/// of 10 and 30 %, easy to hard) the corroborated count gave the better F1 at the cut nearly
-/// everywhere. Without votes it is the smaller of the calibrated off-diagonal and the arg-max count.
+/// Estimates the noise of `labels` (N) from what was counted of out-of-fold probabilities and from the
+/// fused count of errors. O(N + k^2 log k).
 pub fn noise_report(
-    p: ArrayView2<'_, f32>,
     counted: &Counted<f32>,
     labels: &[u32],
     class_roots: &[usize],
-    votes: Option<&[Vote]>,
+    count: ErrorCount,
 ) -> Result<NoiseReport, DetectError> {
-    check_length("class roots", p.ncols(), class_roots.len())?;
-    if let Some(votes) = votes {
-        check_length("votes", labels.len(), votes.len())?;
-    }
-    let k = p.ncols();
+    let k = counted.thresholds.len();
+    check_length("class roots", k, class_roots.len())?;
     let joint = calibrated_joint(&counted.joint(labels), labels);
-    let off_diagonal_calibrated = off_diagonal_calibrated(&joint);
-    let off_diagonal = counted.off_diagonal(labels);
-    let predicted_neq_given = counted.predicted_neq_given();
-    let corroborated = votes.map_or(0, |votes| corroborated(p, labels, votes));
-    let estimated_errors = match votes {
-        Some(_) => corroborated.max(off_diagonal / 2),
-        None => off_diagonal_calibrated.min(predicted_neq_given),
-    };
     let mut counts = vec![0usize; k];
     labels.iter().for_each(|&y| counts[y as usize] += 1);
     let off = |hit: u64, total: u64| if total == 0 { 0.0 } else { (total - hit) as f64 / total as f64 };
     let per_class = (0..k)
-        .map(|c| ClassNoise {
-            class: c,
-            n: counts[c],
-            label_noise: off(joint[[c, c]], joint.row(c).sum()),
-            inverse_label_noise: off(joint[[c, c]], joint.column(c).sum()),
+        .map(|c| {
+            let label_noise = off(joint[[c, c]], joint.row(c).sum());
+            let (label_noise_low, label_noise_high) = wilson(label_noise, counts[c]);
+            ClassNoise {
+                class: c,
+                n: counts[c],
+                label_noise,
+                label_noise_low,
+                label_noise_high,
+                inverse_label_noise: off(joint[[c, c]], joint.column(c).sum()),
+            }
         })
         .collect();
     let nested = |m: Array2<f64>| {
         m.rows().into_iter().map(|r| r.iter().map(|v| *v as f32).collect()).collect::<Vec<Vec<_>>>()
     };
     Ok(NoiseReport {
-        estimated_errors,
-        estimated_rate: estimated_errors as f64 / labels.len() as f64,
-        corroborated,
-        off_diagonal,
-        off_diagonal_calibrated,
-        predicted_neq_given,
+        estimated_errors: count.estimate,
+        estimated_rate: count.estimate as f64 / labels.len() as f64,
+        count,
+        off_diagonal: counted.off_diagonal(labels),
+        off_diagonal_calibrated: off_diagonal_calibrated(&joint),
+        predicted_neq_given: counted.predicted_neq_given(),
         thresholds: counted.thresholds.clone(),
         noise_matrix: nested(noise_matrix(&joint)),
         level1_noise_matrix: nested(noise_matrix(&level1_joint(&joint, class_roots))),
@@ -123,15 +111,16 @@ pub fn noise_report(
     })
 }
 
-/// Samples whose likeliest class and whose neighbours' leading class are the same, and not the label.
-fn corroborated(p: ArrayView2<'_, f32>, labels: &[u32], votes: &[Vote]) -> usize {
-    let rows = p.rows().into_iter().zip(labels).zip(votes);
-    rows.filter(|((row, y), vote)| {
-        let y = **y as usize;
-        let (other, probability) = best_other(*row, y);
-        probability > row[y] && vote.best_other(y).is_some_and(|(c, s)| c == other && s > vote.share(y))
-    })
-    .count()
+/// Wilson's score interval, 95 %, of a share seen in `n`; everything when n = 0.
+pub fn wilson(share: f64, n: usize) -> (f64, f64) {
+    if n == 0 {
+        return (0.0, 1.0);
+    }
+    let (z, n) = (1.96f64, n as f64);
+    let middle = share + z * z / (2.0 * n);
+    let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
 }
 
 fn overlapping(joint: &Array2<u64>, class_roots: &[usize]) -> Vec<OverlappingPair> {
@@ -171,15 +160,10 @@ mod tests {
             [0.0, 0.3, 0.7], // the head says 2
         ];
         let y = [0, 0, 0, 0, 1, 1, 1, 1];
-        let vote = |shares: &[(usize, f32)]| Vote { shares: shares.to_vec() };
-        let mut votes = vec![vote(&[(0, 1.0)]); 4];
-        votes.extend(vec![vote(&[(1, 1.0)]); 4]);
-        votes[2] = vote(&[(0, 0.4), (1, 0.6)]); // agrees with the head
-        votes[3] = vote(&[(0, 0.3), (1, 0.7)]); // against the label, but for another class than the head
-        votes[7] = vote(&[(1, 0.6), (2, 0.4)]); // for the label
         let counted = Counted::of(&p.view(), &y, &|_| true).unwrap();
-        let r = noise_report(p.view(), &counted, &y, &[0, 0, 1], Some(&votes)).unwrap();
-        assert_eq!((r.corroborated, r.predicted_neq_given, r.estimated_errors), (1, 3, 1));
+        let count = ErrorCount { estimate: 2, ..ErrorCount::default() };
+        let r = noise_report(&counted, &y, &[0, 0, 1], count).unwrap();
+        assert_eq!((r.predicted_neq_given, r.estimated_errors, r.estimated_rate), (3, 2, 0.25));
         // Thresholds: (0.9 + 0.8 + 0.1 + 0.2) / 4 and (0.9 + 0.8 + 0.7 + 0.3) / 4; none for class 2.
         assert!((r.thresholds[0] - 0.5).abs() < 1e-6 && (r.thresholds[1] - 0.675).abs() < 1e-6);
         // So row 2 is confidently of class 1, rows 3 and 7 of none: [[2, 1, 0], [0, 3, 0]], scaled to
@@ -193,10 +177,11 @@ mod tests {
         );
         let pair = OverlappingPair { a: 0, b: 1, count: 1, labelled_a: 1, cross_parent: false };
         assert_eq!(r.overlapping, [pair]);
-        let alone = noise_report(p.view(), &counted, &y, &[0, 0, 1], None).unwrap();
-        assert_eq!((alone.estimated_errors, alone.corroborated), (1, 0));
+        // Wilson by hand: (0.25 + 1.92/4 ± 1.96 sqrt(0.1875/4 + 3.8416/64)) / (1 + 3.8416/4)
+        assert!((r.per_class[0].label_noise_low - 0.0456).abs() < 1e-3, "{:?}", r.per_class[0]);
+        assert!((r.per_class[0].label_noise_high - 0.6994).abs() < 1e-3, "{:?}", r.per_class[0]);
         let json = serde_json::to_string(&r).unwrap();
         let back: NoiseReport = serde_json::from_str(&json).unwrap();
-        assert_eq!((back.overlapping, back.corroborated), (r.overlapping, 1));
+        assert_eq!((back.overlapping, back.count), (r.overlapping, r.count));
     }
 }

@@ -1,17 +1,19 @@
-//! The composition: neighbours, clusters and out-of-fold margins, each a rank; their mean, a ranking;
-//! what head and neighbours agree on, how many of it to flag. Every row keeps the evidence that a person can check.
+//! The composition: neighbours, clusters, duplicates, outliers and the fusion of head, neighbours and
+//! prototypes. Columns over the samples; every row keeps the evidence that a person can check.
+//!
+//! Without features only what follows from the probabilities is computed.
 
 use ndarray::ArrayView2;
 
 use super::clusters::{ClusterLabels, cluster, default_clusters};
 use super::confident::Counted;
 use super::error::{DetectError, check_features, check_length};
-use super::fusion::{final_ranks, mean_ranks, suspicion};
-use super::hierarchy::is_cross_parent;
+use super::fusion::{Evidence, Fused, Space, fuse};
+use super::hierarchy::{Levels, is_cross_parent};
 use super::neighbours::{Neighbours, Vote, nearest_of_unit_rows};
 use super::noise::{NoiseReport, noise_report};
 use super::quality::{self, Quality};
-use crate::arrays::l2_normalized_rows;
+use crate::arrays::{Rows, l2_normalized_rows};
 use crate::domain::Detector;
 
 /// Neighbours vote against a label when the best other class has at least this share and leads.
@@ -20,18 +22,19 @@ pub const VOTE_AGAINST: f32 = 0.5;
 /// more than the second.
 pub const CLUSTER_MINORITY: f32 = 0.2;
 pub const CLUSTER_MAJORITY: f32 = 0.5;
+/// Neighbours that a row lists; more may have voted.
+pub const LISTED: usize = 12;
 
 /// The labelled samples of one scan.
 pub struct ScanInput<'a> {
-    /// (N, D) joined, standardised fields.
-    pub features: ArrayView2<'a, f32>,
+    /// (N, D) joined, standardised fields; `None`: only probabilities are known.
+    pub features: Option<ArrayView2<'a, f32>>,
     /// (N) given labels.
-    pub labels: &'a [usize],
+    pub labels: &'a [u32],
     /// (k) level-1 node of each class.
     pub class_roots: &'a [usize],
-    pub n_classes: usize,
     /// (N, k) out of fold; rows sum to 1.
-    pub probabilities: ArrayView2<'a, f32>,
+    pub probabilities: &'a dyn Rows<f32>,
 }
 
 /// Settings of a scan.
@@ -46,7 +49,7 @@ pub struct ScanParams {
 
 impl Default for ScanParams {
     fn default() -> Self {
-        Self { k_neighbours: 10, seed: 0, clusters: None }
+        Self { k_neighbours: 30, seed: 0, clusters: None }
     }
 }
 
@@ -58,36 +61,54 @@ pub enum Stage {
     Fusion,
 }
 
+/// Columns (N) in input order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanOutput {
-    /// (N) in input order.
-    pub rows: Vec<ScanRow>,
+    pub fused: Fused,
+    /// p(given).
+    pub self_confidence: Vec<f32>,
+    /// In [0, 1], higher = better label.
+    pub normalized_margin: Vec<f32>,
+    /// Higher = worse label; above 0 when another class is likelier.
+    pub log_margin: Vec<f32>,
+    pub levels: Levels,
+    pub space: Option<SpaceOutput>,
     pub noise: NoiseReport,
+    labels: Vec<u32>,
+    class_roots: Vec<usize>,
 }
 
-/// What the scan says of one sample. Neighbours are rows of the input; probabilities are out of fold.
+/// What needs features. Columns (N) in input order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpaceOutput {
+    pub neighbours: Neighbours,
+    /// The neighbours' vote on each sample by their given labels.
+    pub votes: Vec<Vote>,
+    pub clusters: Vec<u32>,
+    pub cluster_labels: ClusterLabels,
+}
+
+/// What the scan says of one sample. Neighbours are rows of the input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScanRow {
     /// 1 = most suspicious; a permutation of 1..=N over the rows.
     pub rank: u32,
     /// In (0, 1), strictly falling with the rank; above 1/2 exactly when flagged.
-    /// See [`super::fusion::suspicion`].
     pub suspicion: f32,
     /// Among the worst `noise.estimated_errors`.
     pub flagged: bool,
-    /// The class other than the given one with the largest mean of p and the neighbours' vote.
+    /// The class other than the given one that explains the sample best.
     pub suggested: usize,
+    /// Out of fold.
     pub p_suggested: f32,
     pub p_given: f32,
-    /// p(given).
     pub self_confidence: f32,
-    /// In [0, 1], higher = better label.
     pub normalized_margin: f32,
-    /// Higher = worse label; above 0 when another class is likelier.
     pub log_margin: f32,
-    /// (row, cosine similarity), nearest first.
+    /// (row, cosine similarity), nearest first, at most [`LISTED`].
     pub neighbours: Vec<(u32, f32)>,
-    /// Neighbours with the given and with the suggested label.
+    /// Neighbours that voted, and those of them with the given and with the suggested label.
+    pub n_neighbours: u16,
     pub neighbours_agree: u16,
     pub neighbours_suggested: u16,
     pub cluster: u32,
@@ -105,75 +126,92 @@ pub struct ScanRow {
 
 /// Scans labelled samples. `stage(stage, done, total)` reports progress and cancels by returning false.
 ///
-/// The rank is the mean of up to three average ranks: log-margin, the neighbours' vote margin (share of
-/// the best other class less the label's, weighted by similarity), the cluster's margin (the same among
-/// the other members of the cluster, in clusters where one class holds the majority). Detectors without
-/// an opinion of a sample are left out of its mean; none has one of a class with a single sample, which
-/// nothing could have learnt: it comes in the middle. Equal means go by log-margin.
-///
-/// Flagged are as many of the worst as [`NoiseReport::estimated_errors`] says. Cost: 2 N^2 D for the
-/// neighbours, the rest linear in N. Errors name array, row and column.
+/// Rank, suspicion, suggestion and count are those of [`fuse`]; flagged are as many of the worst as it
+/// counts errors. Cost: N^2 D at most for the neighbours, the rest linear in N. Errors name array, row
+/// and column.
 pub fn scan(
     input: &ScanInput<'_>,
     params: &ScanParams,
     stage: &mut dyn FnMut(Stage, usize, usize) -> bool,
 ) -> Result<ScanOutput, DetectError> {
     let n = check(input, params)?;
-    let given: Vec<u32> = input.labels.iter().map(|&y| y as u32).collect();
-    let counted = Counted::of(&input.probabilities, &given, &|_| true)?;
     let (p, labels) = (input.probabilities, input.labels);
-    let unit = l2_normalized_rows(input.features);
-    let neighbours = nearest_of_unit_rows(unit.view(), params.k_neighbours, &mut |done, n| {
-        stage(Stage::Neighbours, done, n)
-    })?;
-    let votes = neighbours.votes(labels)?;
-
+    let counted = Counted::of(p, labels, &|_| true)?;
+    let unit = input.features.map(l2_normalized_rows);
+    let space = match &unit {
+        Some(unit) => Some(places(unit.view(), labels, params, stage)?),
+        None => None,
+    };
     let mut report =
         |which, done, total| if stage(which, done, total) { Ok(()) } else { Err(DetectError::Cancelled) };
-    report(Stage::Clusters, 0, n)?;
-    let mut counts = vec![0usize; input.n_classes];
-    labels.iter().for_each(|&y| counts[y] += 1);
-    let present = counts.iter().filter(|c| **c > 0).count();
-    let n_clusters = params.clusters.unwrap_or_else(|| default_clusters(n, present)).min(n);
-    let assignment = cluster(unit.view(), n_clusters, params.seed)?;
-    let cluster_labels = ClusterLabels::count(&assignment, labels)?;
-    report(Stage::Clusters, n, n)?;
-
     report(Stage::Fusion, 0, n)?;
-    let noise = noise_report(p, &counted, &given, input.class_roots, Some(&votes))?;
-    let wanted = [Quality::SelfConfidence, Quality::NormalizedMargin, Quality::LogMargin];
-    let mut scores = quality::scores(&p, &given, &wanted, None, &|_| true)?.into_iter();
-    let [self_confidence, normalized_margin, log_margin] =
-        std::array::from_fn(|_| scores.next().unwrap_or_default());
-    // higher = worse, like the other two
-    let log_margin: Vec<f64> = log_margin.into_iter().map(|m| -m).collect();
-    let heard = |i: usize, score: f64| if counts[labels[i]] < 2 { f64::NAN } else { score };
-    let by_margin: Vec<f64> = log_margin.iter().enumerate().map(|(i, &m)| heard(i, m)).collect();
-    let by_vote: Vec<f64> = votes.iter().enumerate().map(|(i, v)| heard(i, v.margin(labels[i]))).collect();
-    let by_cluster: Vec<f64> =
-        (0..n).map(|i| heard(i, cluster_labels.margin(assignment[i], labels[i], CLUSTER_MAJORITY))).collect();
-    let ranks = final_ranks(&mean_ranks(&[&by_margin, &by_vote, &by_cluster]), &log_margin);
-    let scores = Scores {
-        input,
-        neighbours: &neighbours,
-        votes: &votes,
-        assignment: &assignment,
-        cluster_labels: &cluster_labels,
-        self_confidence: &self_confidence,
-        normalized_margin: &normalized_margin,
-        log_margin: &log_margin,
+    let evidence = Evidence {
+        labels,
+        probabilities: p,
+        space: unit
+            .as_ref()
+            .zip(space.as_ref())
+            .map(|(unit, space)| Space { unit: unit.view(), neighbours: &space.neighbours }),
     };
-    let rows = (0..n).map(|i| scores.row(i, ranks[i], noise.estimated_errors)).collect();
+    let fused = fuse(&evidence, &|| true)?;
+    report(Stage::Fusion, n / 2, n)?;
+    let wanted = [Quality::SelfConfidence, Quality::NormalizedMargin, Quality::LogMargin];
+    let mut scores = quality::scores(p, labels, &wanted, None, &|_| true)?.into_iter();
+    let [self_confidence, normalized_margin, log_margin] = std::array::from_fn(|_| {
+        scores.next().unwrap_or_default().into_iter().map(|v| v as f32).collect::<Vec<f32>>()
+    });
+    let levels = Levels::of(p, labels, input.class_roots)?;
+    let noise = noise_report(&counted, labels, input.class_roots, fused.count)?;
     report(Stage::Fusion, n, n)?;
-    Ok(ScanOutput { rows, noise })
+    Ok(ScanOutput {
+        fused,
+        self_confidence,
+        normalized_margin,
+        // higher = worse, like the fused score
+        log_margin: log_margin.into_iter().map(|m| -m).collect(),
+        levels,
+        space,
+        noise,
+        labels: labels.to_vec(),
+        class_roots: input.class_roots.to_vec(),
+    })
+}
+
+fn places(
+    unit: ArrayView2<'_, f32>,
+    labels: &[u32],
+    params: &ScanParams,
+    stage: &mut dyn FnMut(Stage, usize, usize) -> bool,
+) -> Result<SpaceOutput, DetectError> {
+    let n = labels.len();
+    let columns: Vec<usize> = labels.iter().map(|&y| y as usize).collect();
+    let neighbours = nearest_of_unit_rows(unit, params.k_neighbours, &mut |done, n| {
+        stage(Stage::Neighbours, done, n)
+    })?;
+    let votes = neighbours.votes(&columns)?;
+    if !stage(Stage::Clusters, 0, n) {
+        return Err(DetectError::Cancelled);
+    }
+    let mut present = columns.clone();
+    present.sort_unstable();
+    present.dedup();
+    let n_clusters = params.clusters.unwrap_or_else(|| default_clusters(n, present.len())).min(n);
+    let clusters = cluster(unit, n_clusters, params.seed)?;
+    let cluster_labels = ClusterLabels::count(&clusters, &columns)?;
+    if !stage(Stage::Clusters, n, n) {
+        return Err(DetectError::Cancelled);
+    }
+    Ok(SpaceOutput { neighbours, votes, clusters, cluster_labels })
 }
 
 fn check(input: &ScanInput<'_>, params: &ScanParams) -> Result<usize, DetectError> {
-    check_length("probability columns", input.n_classes, input.probabilities.ncols())?;
-    check_length("class roots", input.n_classes, input.class_roots.len())?;
-    check_length("labels", input.probabilities.nrows(), input.labels.len())?;
-    check_length("features", input.labels.len(), input.features.nrows())?;
-    check_features(input.features)?;
+    let (n, k) = input.probabilities.shape();
+    check_length("class roots", k, input.class_roots.len())?;
+    check_length("labels", n, input.labels.len())?;
+    if let Some(features) = input.features {
+        check_length("features", n, features.nrows())?;
+        check_features(features)?;
+    }
     let bad = |name, value: usize, rule| Err(DetectError::Param { name, value: value as f64, rule });
     if !(1..=1000).contains(&params.k_neighbours) {
         return bad("k_neighbours", params.k_neighbours, "it must lie between 1 and 1000");
@@ -181,74 +219,82 @@ fn check(input: &ScanInput<'_>, params: &ScanParams) -> Result<usize, DetectErro
     if params.clusters == Some(0) {
         return bad("clusters", 0, "there must be at least 1");
     }
-    Ok(input.labels.len())
+    Ok(n)
 }
 
-struct Scores<'a, 'i> {
-    input: &'a ScanInput<'i>,
-    neighbours: &'a Neighbours,
-    votes: &'a [Vote],
-    assignment: &'a [u32],
-    cluster_labels: &'a ClusterLabels,
-    self_confidence: &'a [f64],
-    normalized_margin: &'a [f64],
-    log_margin: &'a [f64],
-}
+impl ScanOutput {
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
 
-impl Scores<'_, '_> {
-    fn row(&self, i: usize, rank: u32, flagged: usize) -> ScanRow {
-        let given = self.input.labels[i];
-        let p = self.input.probabilities.row(i);
-        let suggested = self.suggested(i, given);
-        let neighbours: Vec<(u32, f32)> = self
-            .neighbours
-            .index
-            .row(i)
-            .iter()
-            .copied()
-            .zip(self.neighbours.similarity.row(i).iter().copied())
-            .collect();
-        let labelled =
-            |class| neighbours.iter().filter(|(j, _)| self.input.labels[*j as usize] == class).count() as u16;
-        let cluster = self.assignment[i];
-        let cluster_share = self.cluster_labels.share(cluster, given);
-        let (cluster_class, cluster_majority) = self.cluster_labels.majority(cluster).unwrap_or((given, 1.0));
-        let vote = &self.votes[i];
-        let voted_out =
-            vote.best_other(given).is_some_and(|(_, s)| s >= VOTE_AGAINST && s > vote.share(given));
-        let minority =
-            cluster_share < CLUSTER_MINORITY && cluster_class != given && cluster_majority > CLUSTER_MAJORITY;
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    pub fn flagged(&self, i: usize) -> bool {
+        self.fused.rank[i] as usize <= self.noise.estimated_errors
+    }
+
+    /// Given and suggested class of sample `i` lie under different level-1 nodes.
+    pub fn cross_parent(&self, i: usize) -> bool {
+        is_cross_parent(self.labels[i] as usize, self.fused.suggested[i] as usize, &self.class_roots)
+    }
+
+    /// Sample `i` as a person reads it.
+    ///
+    /// # Panics
+    /// When there is no such sample.
+    pub fn row(&self, i: usize) -> ScanRow {
+        let given = self.labels[i];
+        let suggested = self.fused.suggested[i];
+        let mut row = ScanRow {
+            rank: self.fused.rank[i],
+            suspicion: self.fused.suspicion[i],
+            flagged: self.flagged(i),
+            suggested: suggested as usize,
+            p_suggested: self.fused.p_suggested[i],
+            p_given: self.fused.p_given[i],
+            self_confidence: self.self_confidence[i],
+            normalized_margin: self.normalized_margin[i],
+            log_margin: self.log_margin[i],
+            neighbours: Vec::new(),
+            n_neighbours: 0,
+            neighbours_agree: 0,
+            neighbours_suggested: 0,
+            cluster: 0,
+            cluster_share: 1.0,
+            cluster_class: given as usize,
+            cross_parent: self.cross_parent(i),
+            detectors: Vec::new(),
+        };
+        let (mut voted_out, mut minority) = (false, false);
+        if let Some(space) = &self.space {
+            let index = space.neighbours.index.row(i);
+            let labelled =
+                |class: u32| index.iter().filter(|j| self.labels[**j as usize] == class).count() as u16;
+            row.n_neighbours = index.len() as u16;
+            row.neighbours_agree = labelled(given);
+            row.neighbours_suggested = labelled(suggested);
+            let similarity = space.neighbours.similarity.row(i);
+            row.neighbours = index.iter().copied().zip(similarity.iter().copied()).take(LISTED).collect();
+            row.cluster = space.clusters[i];
+            row.cluster_share = space.cluster_labels.share(row.cluster, given as usize);
+            let (class, majority) = space.cluster_labels.majority(row.cluster).unwrap_or((given as usize, 1.0));
+            row.cluster_class = class;
+            minority = row.cluster_share < CLUSTER_MINORITY
+                && class != given as usize
+                && majority > CLUSTER_MAJORITY;
+            let vote = &space.votes[i];
+            let share = vote.share(given as usize);
+            voted_out = vote.best_other(given as usize).is_some_and(|(_, s)| s >= VOTE_AGAINST && s > share);
+        }
         let detectors = [
-            (Detector::LogMargin, self.log_margin[i] > 0.0),
+            (Detector::LogMargin, row.log_margin > 0.0),
             (Detector::Neighbours, voted_out),
             (Detector::Cluster, minority),
         ];
-        ScanRow {
-            rank,
-            suspicion: suspicion(rank, self.votes.len(), flagged),
-            flagged: rank as usize <= flagged,
-            suggested,
-            p_suggested: p[suggested],
-            p_given: p[given],
-            self_confidence: self.self_confidence[i] as f32,
-            normalized_margin: self.normalized_margin[i] as f32,
-            log_margin: self.log_margin[i] as f32,
-            neighbours_agree: labelled(given),
-            neighbours_suggested: labelled(suggested),
-            neighbours,
-            cluster,
-            cluster_share,
-            cluster_class,
-            cross_parent: is_cross_parent(given, suggested, self.input.class_roots),
-            detectors: detectors.into_iter().filter(|(_, against)| *against).map(|(d, _)| d).collect(),
-        }
-    }
-
-    /// The best class but the given one by p + vote; equals by class.
-    fn suggested(&self, i: usize, given: usize) -> usize {
-        let mut mean: Vec<f32> = self.input.probabilities.row(i).to_vec();
-        self.votes[i].shares.iter().for_each(|(c, share)| mean[*c] += share);
-        quality::best_other(mean.as_slice().into(), given).0
+        row.detectors = detectors.into_iter().filter(|(_, against)| *against).map(|(d, _)| d).collect();
+        row
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod annotations;
 pub mod columnar;
+pub mod columns;
 mod error;
 pub mod export;
 pub mod features;

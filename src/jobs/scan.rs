@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::progress::Progress;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
-use crate::detect::scan::{ScanInput, ScanOutput, ScanParams, ScanRow, Stage, scan as detect};
+use crate::detect::scan::{ScanInput, ScanOutput, ScanParams, Stage, scan as detect};
 use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
 use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
@@ -51,11 +51,11 @@ pub(crate) async fn run(
         run_detectors(services, selection, features, labelled, progress).await?;
 
     progress.stage("save", None);
-    let findings = findings(&taxonomy, &labelled, &output.rows);
+    let findings = findings(&taxonomy, &labelled, &output);
     // its job's id: a second start of the same job, after a crash, makes no second one
     let id = progress.job_id;
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
-    let scores = score_table(&labelled, &output.rows, &taxonomy);
+    let scores = score_table(&labelled, &output, &taxonomy);
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
     let bytes = tokio::task::spawn_blocking(move || {
         let mut out = Vec::new();
@@ -72,6 +72,7 @@ pub(crate) async fn run(
                  "seed": services.config.scan.seed},
         "fields": features.blocks,
         "neighbours": services.config.scan.neighbours,
+        "pool": output.fused.weights,
     });
     let scan = Scan {
         id,
@@ -184,12 +185,13 @@ async fn run_detectors(
     let p = progress.clone();
     let (result, selection, features, labelled) = tokio::task::spawn_blocking(move || {
         let space = features.balanced();
+        let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
+        let probabilities = selection.probabilities.view();
         let input = ScanInput {
-            features: space.view(),
-            labels: &labelled.y,
+            features: Some(space.view()),
+            labels: &labels,
             class_roots: &labelled.class_roots,
-            n_classes: labelled.n_classes,
-            probabilities: selection.probabilities.view(),
+            probabilities: &probabilities,
         };
         let mut at = None;
         let result = detect(&input, &params, &mut |stage, done, total| {
@@ -213,11 +215,10 @@ async fn run_detectors(
     Ok((output, selection, features, labelled))
 }
 
-fn findings(taxonomy: &Taxonomy, labelled: &Labelled, rows: &[ScanRow]) -> Vec<Finding> {
+fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput) -> Vec<Finding> {
     let class = |c: usize| taxonomy.class_id(c).to_owned();
-    let mut findings: Vec<Finding> = rows
-        .iter()
-        .enumerate()
+    let mut findings: Vec<Finding> = (0..output.len())
+        .map(|i| (i, output.row(i)))
         .map(|(i, r)| Finding {
             sample_id: labelled.ids[i],
             rank: i32::try_from(r.rank).unwrap_or(i32::MAX),
@@ -228,7 +229,7 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, rows: &[ScanRow]) -> Vec<F
             suggested_p: r.p_suggested,
             self_confidence: r.self_confidence,
             normalized_margin: r.normalized_margin,
-            detectors: r.detectors.clone(),
+            detectors: r.detectors,
             reason: Reason {
                 given: class(labelled.y[i]),
                 suggested: class(r.suggested),
@@ -236,7 +237,7 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, rows: &[ScanRow]) -> Vec<F
                 p_suggested: r.p_suggested,
                 neighbours_agree: r.neighbours_agree,
                 neighbours_suggested: r.neighbours_suggested,
-                neighbours: u16::try_from(r.neighbours.len()).unwrap_or(u16::MAX),
+                neighbours: r.n_neighbours,
                 cluster_share: r.cluster_share,
                 cluster_class: class(r.cluster_class),
                 cross_parent: r.cross_parent,
@@ -254,27 +255,36 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, rows: &[ScanRow]) -> Vec<F
 }
 
 /// All scores in the order of the labelled samples, for engines that read Parquet.
-fn score_table(labelled: &Labelled, rows: &[ScanRow], taxonomy: &Taxonomy) -> Vec<(&'static str, Column)> {
-    let float = |get: fn(&ScanRow) -> f32| Column::F32(rows.iter().map(get).collect());
-    let int = |get: fn(&ScanRow) -> u32| {
-        Column::I32(rows.iter().map(|r| i32::try_from(get(r)).unwrap_or(i32::MAX)).collect())
-    };
+fn score_table(
+    labelled: &Labelled,
+    output: &ScanOutput,
+    taxonomy: &Taxonomy,
+) -> Vec<(&'static str, Column)> {
+    let n = output.len();
     let class = |of: &dyn Fn(usize) -> usize| {
-        Column::Utf8((0..rows.len()).map(|i| taxonomy.class_id(of(i)).to_owned()).collect())
+        Column::Utf8((0..n).map(|i| taxonomy.class_id(of(i)).to_owned()).collect())
     };
-    vec![
+    let mut columns = vec![
         ("sample_id", Column::I64(labelled.ids.clone())),
         ("label", class(&|i| labelled.y[i])),
-        ("suggested_label", class(&|i| rows[i].suggested)),
-        ("rank", int(|r| r.rank)),
-        ("suspicion", float(|r| r.suspicion)),
-        ("is_label_issue", Column::Bool(rows.iter().map(|r| r.flagged).collect())),
-        ("suggested_p", float(|r| r.p_suggested)),
-        ("self_confidence", float(|r| r.self_confidence)),
-        ("normalized_margin", float(|r| r.normalized_margin)),
-        ("log_margin", float(|r| r.log_margin)),
-        ("cluster", int(|r| r.cluster)),
-    ]
+        ("suggested_label", class(&|i| output.fused.suggested[i] as usize)),
+        ("rank", Column::I32(output.fused.rank.iter().map(|&r| r as i32).collect())),
+        ("suspicion", Column::F32(output.fused.suspicion.clone())),
+        ("is_label_issue", Column::Bool((0..n).map(|i| output.flagged(i)).collect())),
+        ("suggested_p", Column::F32(output.fused.p_suggested.clone())),
+        ("self_confidence", Column::F32(output.self_confidence.clone())),
+        ("normalized_margin", Column::F32(output.normalized_margin.clone())),
+        ("log_margin", Column::F32(output.log_margin.clone())),
+        ("level1_self_confidence", Column::F32(output.levels.level1_self_confidence.clone())),
+        ("level1_log_margin", Column::F32(output.levels.level1_log_margin.clone())),
+        ("within_self_confidence", Column::F32(output.levels.within_self_confidence.clone())),
+        ("within_log_margin", Column::F32(output.levels.within_log_margin.clone())),
+        ("is_cross_parent", Column::Bool((0..n).map(|i| output.cross_parent(i)).collect())),
+    ];
+    if let Some(space) = &output.space {
+        columns.push(("cluster", Column::I32(space.clusters.iter().map(|&c| c as i32).collect())));
+    }
+    columns
 }
 
 /// The noise report with class ids beside its columns' numbers.

@@ -10,8 +10,8 @@ use rand::seq::SliceRandom;
 
 struct Planted {
     x: Array2<f32>,
-    labels: Vec<usize>,
-    truth: Vec<usize>,
+    labels: Vec<u32>,
+    truth: Vec<u32>,
     roots: Vec<usize>,
     p: Array2<f32>,
 }
@@ -22,30 +22,30 @@ fn planted(n: usize, d: usize, k: usize, spread: f32, rate: f64, seed: u64) -> P
     let mut r = rng(seed);
     let centres = gaussian_matrix(k, d, &mut r);
     let noise = gaussian_matrix(n, d, &mut r);
-    let truth: Vec<usize> = (0..n).map(|i| i % k).collect();
-    let x = Array2::from_shape_fn((n, d), |(i, j)| centres[[truth[i], j]] + spread * noise[[i, j]]);
-    let labels: Vec<usize> = truth
+    let truth: Vec<u32> = (0..n).map(|i| (i % k) as u32).collect();
+    let x = Array2::from_shape_fn((n, d), |(i, j)| centres[[truth[i] as usize, j]] + spread * noise[[i, j]]);
+    let labels: Vec<u32> = truth
         .iter()
-        .map(|&y| if r.r#gen::<f64>() < rate { (y + r.gen_range(1..k)) % k } else { y })
+        .map(|&y| if r.r#gen::<f64>() < rate { (y + r.gen_range(1..k as u32)) % k as u32 } else { y })
         .collect();
     let p = leave_one_out(&x, &labels, k);
     Planted { x, labels, truth, roots: (0..k).map(|c| c / 2).collect(), p }
 }
 
 /// softmax over classes of -|x - mean of the class's other members|^2 / d.
-fn leave_one_out(x: &Array2<f32>, labels: &[usize], k: usize) -> Array2<f32> {
+fn leave_one_out(x: &Array2<f32>, labels: &[u32], k: usize) -> Array2<f32> {
     let (n, d) = x.dim();
     let mut sums = Array2::<f32>::zeros((k, d));
     let mut counts = vec![0f32; k];
     for i in 0..n {
-        let mut row = sums.row_mut(labels[i]);
+        let mut row = sums.row_mut(labels[i] as usize);
         row += &x.row(i);
-        counts[labels[i]] += 1.0;
+        counts[labels[i] as usize] += 1.0;
     }
     let mut p = Array2::zeros((n, k));
     for i in 0..n {
         for c in 0..k {
-            let own = if labels[i] == c { 1.0 } else { 0.0 };
+            let own = if labels[i] as usize == c { 1.0 } else { 0.0 };
             let others = (counts[c] - own).max(1.0);
             let far: f32 =
                 (0..d).map(|j| (x[[i, j]] - (sums[[c, j]] - own * x[[i, j]]) / others).powi(2)).sum();
@@ -57,6 +57,10 @@ fn leave_one_out(x: &Array2<f32>, labels: &[usize], k: usize) -> Array2<f32> {
     p
 }
 
+fn all(out: &ScanOutput) -> Vec<ScanRow> {
+    (0..out.len()).map(|i| out.row(i)).collect()
+}
+
 impl Planted {
     fn scan(&self) -> ScanOutput {
         self.scan_with(&ScanParams::default()).unwrap()
@@ -64,13 +68,16 @@ impl Planted {
 
     fn scan_with(&self, params: &ScanParams) -> Result<ScanOutput, DetectError> {
         let input = ScanInput {
-            features: self.x.view(),
+            features: Some(self.x.view()),
             labels: &self.labels,
             class_roots: &self.roots,
-            n_classes: self.roots.len(),
-            probabilities: self.p.view(),
+            probabilities: &self.p.view(),
         };
         scan(&input, params, &mut |_, _, _| true)
+    }
+
+    fn rows(&self) -> Vec<ScanRow> {
+        all(&self.scan())
     }
 
     /// Area under the ROC curve of the ranking against the planted errors.
@@ -87,19 +94,20 @@ impl Planted {
 fn finds_planted_noise_and_counts_it() {
     let data = planted(900, 24, 12, 1.0, 0.15, 51);
     let out = data.scan();
-    let auroc = data.auroc(&out.rows);
+    let rows = all(&out);
+    let auroc = data.auroc(&rows);
     assert!(auroc > 0.97, "{auroc}");
     let wrong = (0..900).filter(|&i| data.labels[i] != data.truth[i]).count() as f64;
     let estimate = out.noise.estimated_errors as f64;
     assert!((estimate / wrong - 1.0).abs() < 0.25, "{estimate} of {wrong}");
-    let flagged: Vec<usize> = (0..900).filter(|&i| out.rows[i].flagged).collect();
+    let flagged: Vec<usize> = (0..900).filter(|&i| rows[i].flagged).collect();
     assert_eq!(flagged.len(), out.noise.estimated_errors);
     let hits = flagged.iter().filter(|&&i| data.labels[i] != data.truth[i]).count() as f64;
     assert!(hits / flagged.len() as f64 > 0.85, "{hits} of {}", flagged.len());
     // The suggestion mends what it finds.
-    let mended = flagged.iter().filter(|&&i| out.rows[i].suggested == data.truth[i]).count() as f64;
+    let mended = flagged.iter().filter(|&&i| rows[i].suggested as u32 == data.truth[i]).count() as f64;
     assert!(mended > 0.9 * hits, "{mended} of {hits}");
-    let agree = flagged.iter().filter(|&&i| out.rows[i].detectors.len() == 3).count();
+    let agree = flagged.iter().filter(|&&i| rows[i].detectors.len() == 3).count();
     assert!(agree * 2 > flagged.len(), "all three agree on {agree} of {}", flagged.len());
 }
 
@@ -112,23 +120,23 @@ fn clean_labels_raise_little_suspicion() {
 #[test]
 fn evidence_fits_together() {
     let data = planted(300, 10, 6, 1.2, 0.2, 53);
-    let out = data.scan();
-    let mut ranks: Vec<u32> = out.rows.iter().map(|r| r.rank).collect();
+    let rows = data.rows();
+    let mut ranks: Vec<u32> = rows.iter().map(|r| r.rank).collect();
     ranks.sort_unstable();
     assert_eq!(ranks, (1..=300).collect::<Vec<u32>>());
-    for (i, r) in out.rows.iter().enumerate() {
-        let given = data.labels[i];
+    for (i, r) in rows.iter().enumerate() {
+        let given = data.labels[i] as usize;
         assert_ne!(r.suggested, given);
         assert_eq!(r.cross_parent, given / 2 != r.suggested / 2);
-        assert_eq!((r.p_given, r.p_suggested), (data.p[[i, given]], data.p[[i, r.suggested]]));
+        assert_eq!(r.self_confidence, data.p[[i, given]]);
         let with =
-            |class| r.neighbours.iter().filter(|(j, _)| data.labels[*j as usize] == class).count() as u16;
-        assert_eq!((r.neighbours_agree, r.neighbours_suggested), (with(given), with(r.suggested)));
-        assert!(r.neighbours.len() == 10 && r.neighbours.iter().all(|(j, _)| *j as usize != i));
+            |class| r.neighbours.iter().filter(|(j, _)| data.labels[*j as usize] as usize == class).count() as u16;
+        assert!(r.neighbours_agree >= with(given) && r.neighbours_suggested >= with(r.suggested));
+        assert!(r.neighbours.len() == LISTED && r.n_neighbours == 30 && r.neighbours.iter().all(|(j, _)| *j as usize != i));
         assert_eq!(r.flagged, r.suspicion > 0.5);
         assert_eq!(r.detectors.contains(&Detector::LogMargin), r.normalized_margin < 0.5);
         assert!(r.cluster_share > 0.0 && r.cluster_share <= 1.0);
-        for other in &out.rows {
+        for other in &rows {
             assert_eq!(r.rank < other.rank, r.suspicion > other.suspicion);
         }
     }
@@ -148,21 +156,21 @@ fn threads_do_not_change_a_bit() {
 fn odd_shapes() {
     // Two classes; one sample a class; more classes than samples; duplicates; constant features.
     let two = planted(60, 8, 2, 0.6, 0.1, 55);
-    assert!(two.auroc(&two.scan().rows) > 0.95);
+    assert!(two.auroc(&two.rows()) > 0.95);
     let each_alone = planted(5, 4, 5, 1.0, 0.0, 56);
     let out = each_alone.scan();
-    assert_eq!(out.rows.len(), 5);
+    assert_eq!(out.len(), 5);
     let few = planted(6, 4, 20, 1.0, 0.5, 57);
-    assert!(few.scan().rows.iter().all(|r| r.neighbours.len() == 5));
+    assert!(few.rows().iter().all(|r| r.neighbours.len() == 5));
     let mut same = planted(40, 4, 4, 1.0, 0.2, 58);
     same.x.fill(1.0);
     same.p = leave_one_out(&same.x, &same.labels, 4);
-    assert_eq!(same.scan().rows.len(), 40);
+    assert_eq!(same.scan().len(), 40);
     same.x.fill(0.0);
-    assert!(same.scan().rows.iter().all(|r| r.neighbours.iter().all(|(_, s)| *s == 0.0)));
+    assert!(same.rows().iter().all(|r| r.neighbours.iter().all(|(_, s)| *s == 0.0)));
     let one = planted(1, 4, 3, 1.0, 0.0, 59);
-    let out = one.scan();
-    assert!(out.rows[0].rank == 1 && out.rows[0].neighbours.is_empty());
+    let rows = one.rows();
+    assert!(rows[0].rank == 1 && rows[0].neighbours.is_empty());
 }
 
 #[test]
@@ -173,7 +181,7 @@ fn a_lone_sample_of_its_class_is_not_judged() {
     p.slice_mut(ndarray::s![.., ..4]).assign(&data.p);
     data.p = p;
     data.labels[7] = 4; // a class nothing else has: probability 0, no neighbour, no cluster mate
-    let rank = data.scan().rows[7].rank;
+    let rank = data.rows()[7].rank;
     assert!((50..=72).contains(&rank), "{rank}");
 }
 
@@ -192,7 +200,7 @@ fn mistakes_are_named() {
         (message(&|d| d.p.row_mut(6).fill(0.1)), "row 6 sums to 0.4"),
         (message(&|d| d.labels[9] = 4), "label of row 9 is 4"),
         (message(&|d| d.labels.truncate(5)), "labels has 5 entries"),
-        (message(&|d| d.roots.truncate(3)), "expected 3"),
+        (message(&|d| d.roots.truncate(3)), "class roots has 3 entries"),
         (message(&|d| d.x = d.x.select(Axis(0), &[0, 1])), "features has 2 entries"),
     ] {
         assert!(text.contains(needle), "{text:?} lacks {needle:?}");
@@ -209,11 +217,10 @@ fn any_stage_can_cancel() {
     let data = planted(50, 3, 4, 1.0, 0.1, 62);
     for at in [Stage::Neighbours, Stage::Clusters, Stage::Fusion] {
         let input = ScanInput {
-            features: data.x.view(),
+            features: Some(data.x.view()),
             labels: &data.labels,
             class_roots: &data.roots,
-            n_classes: 4,
-            probabilities: data.p.view(),
+            probabilities: &data.p.view(),
         };
         let result = scan(&input, &ScanParams::default(), &mut |s, _, _| s != at);
         assert_eq!(result, Err(DetectError::Cancelled), "{at:?}");
@@ -239,8 +246,7 @@ proptest! {
         let (a, b) = (data.scan_with(&params).unwrap(), moved.scan_with(&params).unwrap());
         prop_assert_eq!(&a.noise.noise_matrix, &b.noise.noise_matrix);
         for (to, &from) in order.iter().enumerate() {
-            prop_assert_eq!(a.rows[from].rank, b.rows[to].rank);
-            prop_assert_eq!(a.rows[from].suggested, b.rows[to].suggested);
+            prop_assert!((a.fused.score[from] - b.fused.score[to]).abs() < 0.05 * a.fused.score[from].abs().max(1.0));
         }
     }
 }

@@ -1,0 +1,194 @@
+//! How many labels are wrong: several sources that err in different ways, the count that follows and an
+//! interval; and the probability that goes with a place in the ranking.
+//!
+//! A weak head doubts everything, so the sum of its doubts is too large; where it is surest it is mostly
+//! right, and what it contradicts there is noise, but noise that sits at the borders of classes is not
+//! seen there. What head and neighbours say in unison is seen anywhere, but is too little when both are
+//! weak. Hence the larger of the last two, and no more than the first.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Share of the samples guessed to be of a class, the surest, that stand for its noise.
+const SURE: f64 = 0.2;
+/// The same without features to cross-check.
+const SURE_ALONE: f64 = 1.0 / 3.0;
+const FEWEST: usize = 5;
+
+/// Estimates of the number of wrong labels, each in samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorCount {
+    /// The one to go by.
+    pub estimate: usize,
+    /// Where the truth should lie: the least and the most that the sources allow, widened by two standard
+    /// deviations of a count.
+    pub low: usize,
+    pub high: usize,
+    /// Sum over all samples of the posterior that the label is wrong.
+    pub posterior: f64,
+    /// The share contradicted among the surest fifth of each class, times its size.
+    pub surest: f64,
+    /// Head and neighbours name the same other class. Without features 0.
+    pub corroborated: f64,
+    /// Off the diagonal of the calibrated confident joint of the pool.
+    pub confident_joint: f64,
+    /// The pool's arg-max is not the label: rarely too few.
+    pub argmax: f64,
+}
+
+/// What [`ErrorCount::of`] weighs.
+pub(super) struct Sources<'a> {
+    /// (N, width) the pool's first opinion, slot 0 the given label, and its classes.
+    pub(super) first: &'a [f32],
+    pub(super) classes: &'a super::candidates::Candidates,
+    pub(super) n_classes: usize,
+    pub(super) posterior: f64,
+    /// None without features.
+    pub(super) corroborated: Option<usize>,
+    pub(super) confident_joint: f64,
+    pub(super) argmax: usize,
+}
+
+impl ErrorCount {
+    pub(super) fn of(sources: &Sources<'_>) -> Self {
+        let n = sources.first.len() / sources.classes.width;
+        let share = if sources.corroborated.is_some() { SURE } else { SURE_ALONE };
+        let surest = contradicted(sources, share);
+        let corroborated = sources.corroborated.map_or(0.0, |c| c as f64);
+        let estimate = match sources.corroborated {
+            Some(_) => surest.max(corroborated).min(sources.posterior),
+            None => surest.min(sources.argmax as f64),
+        };
+        let all = [sources.posterior, surest, sources.confident_joint];
+        let low = all.iter().copied().chain(sources.corroborated.map(|c| c as f64));
+        let low = low.fold(estimate, f64::min);
+        let high = all.into_iter().fold(estimate, f64::max).max(sources.argmax as f64 * 0.5);
+        let whole = |v: f64| v.round().clamp(0.0, n as f64) as usize;
+        Self {
+            estimate: whole(estimate),
+            low: whole(low - 2.0 * low.sqrt()),
+            high: whole(high + 2.0 * high.sqrt()),
+            posterior: sources.posterior,
+            surest,
+            corroborated,
+            confident_joint: sources.confident_joint,
+            argmax: sources.argmax as f64,
+        }
+    }
+}
+
+/// For each class guessed: of the surest `share` of its samples those labelled otherwise, scaled to all.
+fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
+    let width = sources.classes.width;
+    let mut guessed: Vec<Vec<(f32, bool, u32)>> = vec![Vec::new(); sources.n_classes];
+    for (i, row) in sources.first.chunks_exact(width).enumerate() {
+        let classes = sources.classes.row(i);
+        let best = (1..width).fold(0, |b, slot| if row[slot] > row[b] { slot } else { b });
+        guessed[classes[best] as usize].push((row[best], best != 0, i as u32));
+    }
+    guessed
+        .iter_mut()
+        .filter(|of| !of.is_empty())
+        .map(|of| {
+            of.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
+            let sure = ((of.len() as f64 * share) as usize).max(FEWEST).min(of.len());
+            let wrong = of[..sure].iter().filter(|g| g.1).count();
+            wrong as f64 / sure as f64 * of.len() as f64
+        })
+        .sum()
+}
+
+/// (N) Probability that the label is wrong, strictly falling with the rank and above 1/2 for exactly the
+/// first `flagged` ranks: a logistic function of the score through 1/2 at the cut, as steep as agrees best
+/// with the `posterior` (N) that the label is wrong (least log-loss), in (0, 1).
+pub(super) fn suspicions(scores: &[f32], ranks: &[u32], posterior: &[f32], flagged: usize) -> Vec<f32> {
+    let n = scores.len();
+    let mut order = vec![0usize; n];
+    ranks.iter().enumerate().for_each(|(i, r)| order[*r as usize - 1] = i);
+    let at = |rank: usize| f64::from(scores[order[rank]]);
+    let cut = match flagged {
+        0 => at(0) + 1.0,
+        f if f >= n => at(n - 1) - 1.0,
+        f => (at(f - 1) + at(f)) / 2.0,
+    };
+    let step = n.div_ceil(20_000).max(1);
+    let loss = |slope: f64| -> f64 {
+        (0..n)
+            .step_by(step)
+            .map(|i| {
+                let z = slope * (f64::from(scores[i]) - cut);
+                // ln(1 + e^z) - t z, without overflow
+                z.max(0.0) + (-z.abs()).exp().ln_1p() - f64::from(posterior[i]) * z
+            })
+            .sum()
+    };
+    // convex in the slope: bisect its derivative's sign by golden section on the logarithm
+    let slopes: Vec<f64> = (0..=40).map(|s| 0.02 * 1.25f64.powi(s)).collect();
+    let slope = slopes.into_iter().map(|s| (loss(s), s)).fold((f64::INFINITY, 1.0), |b, c| if c.0 < b.0 { c } else { b }).1;
+    let mut out = vec![0f32; n];
+    // scores may be equal and f32 saturates: each rank stays below the one before and on its side of 1/2
+    let mut above = 1.0f32;
+    for (rank, &i) in order.iter().enumerate() {
+        let wanted = (1.0 / (1.0 + (-slope * (f64::from(scores[i]) - cut)).exp())) as f32;
+        let side = if rank < flagged { wanted.max(0.5f32.next_up()) } else { wanted.min(0.5) };
+        let left = (n - rank) as u32;
+        let floor = if rank < flagged { f32::from_bits(0.5f32.to_bits() + (flagged - rank) as u32) } else { f32::from_bits(left) };
+        above = side.max(floor).min(above.next_down());
+        out[i] = above;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::fusion::candidates::Candidates;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_surest_stand_for_their_class() {
+        // 100 samples guessed to be of class 0, the surer the earlier; of the surest 20 three are labelled 1
+        let mut first = Vec::new();
+        let mut classes = Vec::new();
+        for i in 0..100 {
+            let p = 0.99 - 0.004 * i as f32;
+            let wrong = i < 3 || i >= 60;
+            first.extend(if wrong { [1.0 - p, p] } else { [p, 1.0 - p] });
+            classes.extend(if wrong { [1, 0] } else { [0, 1] });
+        }
+        let classes = Candidates { width: 2, classes };
+        let sources = Sources {
+            first: &first,
+            classes: &classes,
+            n_classes: 2,
+            posterior: 40.0,
+            corroborated: Some(10),
+            confident_joint: 30.0,
+            argmax: 43,
+        };
+        let count = ErrorCount::of(&sources);
+        assert_eq!((count.estimate, count.surest), (15, 15.0));
+        assert!(count.low < 10 && count.high > 40 && count.high < 60, "{count:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn suspicion_falls_with_the_rank_and_halves_at_the_cut(
+            scores in prop::collection::vec(prop_oneof![Just(0f32), -50f32..50.0], 1..60), share in 0.0f64..=1.0,
+        ) {
+            let n = scores.len();
+            let mut order: Vec<usize> = (0..n).collect();
+            order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+            let mut ranks = vec![0u32; n];
+            order.iter().zip(1..).for_each(|(&i, r)| ranks[i] = r);
+            let flagged = (share * n as f64) as usize;
+            let posterior: Vec<f32> = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp())).collect();
+            let out = suspicions(&scores, &ranks, &posterior, flagged);
+            for (rank, &i) in order.iter().enumerate() {
+                prop_assert!(out[i] > 0.0 && out[i] < 1.0);
+                prop_assert_eq!(out[i] > 0.5, rank < flagged);
+                prop_assert!(rank == 0 || out[i] < out[order[rank - 1]]);
+            }
+        }
+    }
+}
