@@ -1,6 +1,8 @@
 //! Matrices read by blocks of rows, wherever they lie: in memory, or in a mapped file of another element
 //! type or order. What walks a matrix once should ask for this instead of the whole in memory.
 
+pub mod lanes;
+
 use ndarray::ArrayView2;
 
 /// Single or double precision; comparisons and differences are done in the type itself.
@@ -26,6 +28,9 @@ pub trait Real:
     fn at_least(value: f64) -> Self;
     /// The largest value of the type below this one.
     fn next_down(self) -> Self;
+    /// Eight values on a processor with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    type Avx2: lanes::Lanes<Self>;
     /// A value with its row as one integer: the larger value first, then the earlier row. (Sorting
     /// integers needs no branch.) The value is not NaN; both zeros count as one.
     type Place: Ord + Copy + Send + Sync + std::fmt::Debug;
@@ -54,6 +59,8 @@ impl Real for f32 {
     fn next_down(self) -> Self {
         f32::next_down(self)
     }
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = lanes::Singles;
     type Place = u64;
     #[inline(always)]
     fn place(self, row: u32) -> u64 {
@@ -89,6 +96,8 @@ impl Real for f64 {
     fn next_down(self) -> Self {
         f64::next_down(self)
     }
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = lanes::Doubles;
     type Place = u128;
     #[inline(always)]
     fn place(self, row: u32) -> u128 {

@@ -19,8 +19,8 @@ use rayon::prelude::*;
 pub use joint::{calibrated_joint, inverse_noise_matrix, noise_matrix, off_diagonal_calibrated};
 
 pub(crate) use joint::Cells;
+use seen::Judge;
 pub(super) use seen::check_row;
-use seen::judge;
 
 use super::error::{DetectError, check_length};
 use crate::arrays::{Real, Rows, block_rows, pairwise_sum};
@@ -79,8 +79,9 @@ impl<T: Real> Counted<T> {
             .map_init(Vec::new, |buffer, (b, (guesses, wins))| {
                 let start = b * rows;
                 let block = p.block(start, guesses.len(), buffer);
-                judge(block, &labels[start..start + guesses.len()], &cuts, start, guesses, wins)?;
-                if pace(guesses.len()) { Ok(()) } else { Err(DetectError::Cancelled) }
+                let (n, labels) = (guesses.len(), &labels[start..start + guesses.len()]);
+                Judge { block, labels, cuts: &cuts, first: start, guesses, wins }.run()?;
+                if pace(n) { Ok(()) } else { Err(DetectError::Cancelled) }
             })
             .collect();
         ends.into_iter().collect::<Result<(), _>>()?;

@@ -2,15 +2,14 @@
 //! their cut; from these the class guessed and whether the given label wins.
 //!
 //! Rows of few classes are turned, eight at a time, so that each vector instruction serves eight rows and
-//! no step depends on what a row holds; longer rows fill the vectors themselves. Both are compiled for
-//! AVX2 as well, chosen at run time; the answers are the same to the last bit.
+//! no step depends on what a row holds; longer rows fill the vectors themselves. The answers
+//! are the same to the last bit.
 
 use super::{ABOVE_ONE, BELOW_ZERO, NO_GUESS, ROW_SUM_TOLERANCE, SLACK};
 use crate::arrays::Real;
+use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes};
 use crate::detect::error::DetectError;
 
-/// Running values side by side in the inner loops. (Part of the result: sums are formed in this order.)
-const LANES: usize = 8;
 /// Rows of at most so many classes are turned.
 const NARROW: usize = 32;
 /// Turned at once: what was just stored lane by lane is not yet to be had as a vector.
@@ -18,149 +17,143 @@ const GROUPS: usize = 4;
 /// Sums this near to 1 are right however they are formed.
 const SURE_OF_SUM: f64 = ROW_SUM_TOLERANCE * 0.99;
 
-/// Judges the rows of `block` (n, k) against their `labels` (n), each in 0..k: the class guessed, and
-/// whether the arg-max is the label. `first` is the number of the block's first row.
-///
-/// # Errors
-/// The first row whose probabilities are not finite, not in [0, 1] or do not sum to 1.
-pub(super) fn judge<T: Real>(
-    block: &[T],
-    labels: &[u32],
-    cuts: &[T],
-    first: usize,
-    guesses: &mut [u32],
-    wins: &mut [bool],
-) -> Result<(), DetectError> {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, as was just asked.
-        return unsafe { judge_avx2(block, labels, cuts, first, guesses, wins) };
+/// Judges the rows of `block` (n, k) against their `labels` (n), each in 0..k: into `guesses` the class
+/// guessed, into `wins` whether the arg-max is the label. `first` is the number of the block's first row.
+pub(super) struct Judge<'a, T> {
+    pub(super) block: &'a [T],
+    pub(super) labels: &'a [u32],
+    pub(super) cuts: &'a [T],
+    pub(super) first: usize,
+    pub(super) guesses: &'a mut [u32],
+    pub(super) wins: &'a mut [bool],
+}
+
+impl<T: Real> Judge<'_, T> {
+    /// # Errors
+    /// The first row whose probabilities are not finite, not in [0, 1] or do not sum to 1.
+    pub(super) fn run(self) -> Result<(), DetectError> {
+        lanes::run(self)
     }
-    judge_any(block, labels, cuts, first, guesses, wins)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn judge_avx2<T: Real>(
-    block: &[T],
-    labels: &[u32],
-    cuts: &[T],
-    first: usize,
-    guesses: &mut [u32],
-    wins: &mut [bool],
-) -> Result<(), DetectError> {
-    judge_any(block, labels, cuts, first, guesses, wins)
-}
+impl<T: Real> Kernel<T> for Judge<'_, T> {
+    type Out = Result<(), DetectError>;
 
-#[inline(always)]
-fn judge_any<T: Real>(
-    block: &[T],
-    labels: &[u32],
-    cuts: &[T],
-    first: usize,
-    guesses: &mut [u32],
-    wins: &mut [bool],
-) -> Result<(), DetectError> {
-    let k = cuts.len();
-    let mut done = 0;
-    if k <= NARROW {
-        let mut turned = [[[T::ZERO; LANES]; NARROW]; GROUPS];
-        for rows in block.chunks_exact(GROUPS * LANES * k) {
-            for (group, columns) in rows.chunks_exact(LANES * k).zip(&mut turned) {
-                for (l, row) in group.chunks_exact(k).enumerate() {
-                    for (column, &v) in columns.iter_mut().zip(row) {
-                        column[l] = v;
-                    }
+    #[inline(always)]
+    fn run<L: Lanes<T>>(mut self) -> Self::Out {
+        let k = self.cuts.len();
+        let mut done = 0;
+        if k <= NARROW {
+            let mut turned = [[[T::ZERO; LANES]; NARROW]; GROUPS];
+            for rows in self.block.chunks_exact(GROUPS * LANES * k) {
+                for (group, columns) in rows.chunks_exact(LANES * k).zip(&mut turned) {
+                    turn(group, k, columns);
+                }
+                for (group, columns) in rows.chunks_exact(LANES * k).zip(&turned) {
+                    self.eight::<L>(group, &columns[..k], done)?;
+                    done += LANES;
                 }
             }
-            for (group, columns) in rows.chunks_exact(LANES * k).zip(&turned) {
-                let at = done..done + LANES;
-                let (labels, guesses, wins) = (&labels[at.clone()], &mut guesses[at.clone()], &mut wins[at]);
-                eight(group, &columns[..k], labels, cuts, first + done, guesses, wins)?;
-                done += LANES;
+        }
+        for (i, row) in self.block.chunks_exact(k).enumerate().skip(done) {
+            self.one::<L>(row, i)?;
+        }
+        Ok(())
+    }
+}
+
+#[inline(always)]
+fn turn<T: Real>(rows: &[T], k: usize, columns: &mut [[T; LANES]; NARROW]) {
+    for (l, row) in rows.chunks_exact(k).enumerate() {
+        for (column, &v) in columns.iter_mut().zip(row) {
+            column[l] = v;
+        }
+    }
+}
+
+impl<T: Real> Judge<'_, T> {
+    /// Row `i` as it lies.
+    #[inline(always)]
+    fn one<L: Lanes<T>>(&mut self, row: &[T], i: usize) -> Result<(), DetectError> {
+        let y = self.labels[i] as usize;
+        let seen = Seen::of::<L>(row, self.cuts);
+        seen.check(row, self.first + i)?;
+        self.guesses[i] = seen.guess::<L>(row, y, self.cuts);
+        self.wins[i] = argmax_is(row, y, seen.max);
+        Ok(())
+    }
+
+    /// Rows `at` to `at + 8`, as they lie and turned: `columns` (k, 8).
+    #[inline(always)]
+    fn eight<L: Lanes<T>>(
+        &mut self,
+        rows: &[T],
+        columns: &[[T; LANES]],
+        at: usize,
+    ) -> Result<(), DetectError> {
+        let k = columns.len();
+        let (one, zero) = (L::splat(T::of_f64(1.0)), L::splat(T::ZERO));
+        let mut max = L::splat(T::NEG_INFINITY);
+        let mut min = L::splat(T::INFINITY);
+        let (mut sum, mut argmax, mut confident, mut last, mut j) = (zero, zero, zero, zero, zero);
+        for (column, &cut) in columns.iter().zip(self.cuts) {
+            let v = L::load(column);
+            argmax = v.above(max).select(j, argmax);
+            max = v.max(max);
+            min = v.min(min);
+            sum = sum.add(v);
+            let reaches = v.at_least(L::splat(cut));
+            confident = confident.add(reaches.select(one, zero));
+            last = reaches.select(j, last);
+            j = j.add(one);
+        }
+        let labels = &self.labels[at..at + LANES];
+        let given = std::array::from_fn(|l| rows[l * k + labels[l] as usize]);
+        let given = L::load(&given).add(L::splat(T::of_f64(SLACK)));
+        let several = confident.above(one).select(argmax, last);
+        let guess = confident.above(zero).select(several, zero.sub(one)).whole();
+        let wins = given.above(max).bits();
+        let sure = sum.at_least(L::splat(T::of_f64(1.0 - SURE_OF_SUM))).bits()
+            & L::splat(T::of_f64(1.0 + SURE_OF_SUM)).at_least(sum).bits()
+            & min.at_least(zero).bits()
+            & one.at_least(max).bits()
+            & (wins | max.above(given).bits());
+        if sure != (1 << LANES) - 1 {
+            // a fault, a sum or a value on the edge, an exact tie: one row at a time
+            for (l, row) in rows.chunks_exact(k).enumerate() {
+                self.one::<L>(row, at + l)?;
             }
+            return Ok(());
         }
+        self.guesses[at..at + LANES].copy_from_slice(&guess);
+        for (l, win) in self.wins[at..at + LANES].iter_mut().enumerate() {
+            *win = wins >> l & 1 == 1;
+        }
+        Ok(())
     }
-    for (i, row) in block.chunks_exact(k).enumerate().skip(done) {
-        (guesses[i], wins[i]) = one(row, labels[i] as usize, cuts, first + i)?;
-    }
-    Ok(())
 }
 
-/// One row as it lies.
-#[inline(always)]
-fn one<T: Real>(row: &[T], y: usize, cuts: &[T], at: usize) -> Result<(u32, bool), DetectError> {
-    let seen = Seen::of(row, cuts);
-    seen.check(row, at)?;
-    Ok((seen.guess(row, y, cuts), argmax_is(row, y, seen.max)))
-}
+/// `NO_GUESS` is -1 as a whole number.
+const _: () = assert!(NO_GUESS == -1i32 as u32);
 
-/// Eight rows, `rows` as they lie and `columns` (k, 8) turned.
+/// The first place in which `f` holds of the value and the cut, looked for in eight at once.
 #[inline(always)]
-fn eight<T: Real>(
-    rows: &[T],
-    columns: &[[T; LANES]],
-    labels: &[u32],
+fn position<T: Real, L: Lanes<T>>(
+    row: &[T],
     cuts: &[T],
-    first: usize,
-    guesses: &mut [u32],
-    wins: &mut [bool],
-) -> Result<(), DetectError> {
-    let k = cuts.len();
-    let mut max = [T::NEG_INFINITY; LANES];
-    let mut min = [T::INFINITY; LANES];
-    let mut sum = [T::ZERO; LANES];
-    let mut argmax = [0u32; LANES];
-    let mut confident = [0u32; LANES];
-    let mut last = [0u32; LANES];
-    for ((j, column), &cut) in (0u32..).zip(columns).zip(cuts) {
-        for l in 0..LANES {
-            let v = column[l];
-            argmax[l] = if v > max[l] { j } else { argmax[l] };
-            max[l] = if v > max[l] { v } else { max[l] };
-            min[l] = if v < min[l] { v } else { min[l] };
-            sum[l] = sum[l] + v;
-            confident[l] += u32::from(v >= cut);
-            last[l] = if v >= cut { j } else { last[l] };
+    many: impl Fn(L, L) -> L,
+    one: impl Fn(T, T) -> bool,
+) -> Option<usize> {
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    let (cut_chunks, cut_rest) = cuts.as_chunks::<LANES>();
+    for (c, (chunk, cut)) in chunks.iter().zip(cut_chunks).enumerate() {
+        let bits = many(L::load(chunk), L::load(cut)).bits();
+        if bits != 0 {
+            return Some(c * LANES + bits.trailing_zeros() as usize);
         }
     }
-    let (low, high) = (T::of_f64(1.0 - SURE_OF_SUM), T::of_f64(1.0 + SURE_OF_SUM));
-    let one_and_all = T::of_f64(1.0);
-    let (slack, mut sure) = (T::of_f64(SLACK), true);
-    for l in 0..LANES {
-        let given = rows[l * k + labels[l] as usize] + slack;
-        sure &= sum[l] >= low && sum[l] <= high && min[l] >= T::ZERO && max[l] <= one_and_all;
-        sure &= given != max[l];
-        let several = if confident[l] == 1 { last[l] } else { argmax[l] };
-        guesses[l] = if confident[l] == 0 { NO_GUESS } else { several };
-        wins[l] = given > max[l];
-    }
-    if !sure {
-        // a fault, a sum or a value on the edge, an exact tie: one row at a time
-        for (l, row) in rows.chunks_exact(k).enumerate() {
-            (guesses[l], wins[l]) = one(row, labels[l] as usize, cuts, first + l)?;
-        }
-    }
-    Ok(())
-}
-
-/// The first chunk of eight in which `f` holds somewhere is looked at closely.
-#[inline(always)]
-fn position<T: Real>(row: &[T], cuts: &[T], f: impl Fn(T, T) -> bool) -> Option<usize> {
-    let (chunks, _) = row.as_chunks::<LANES>();
-    let (cut_chunks, _) = cuts.as_chunks::<LANES>();
-    let mut from = 0;
-    for (chunk, cut) in chunks.iter().zip(cut_chunks) {
-        let mut any = false;
-        for l in 0..LANES {
-            any |= f(chunk[l], cut[l]);
-        }
-        if any {
-            break;
-        }
-        from += LANES;
-    }
-    row[from..].iter().zip(&cuts[from..]).position(|(&v, &cut)| f(v, cut)).map(|at| from + at)
+    let at = rest.iter().zip(cut_rest).position(|(&v, &cut)| one(v, cut))?;
+    Some(chunks.len() * LANES + at)
 }
 
 /// A row's sum, checked: `min` and `max` are its least and largest value. A NaN anywhere makes the sum
@@ -206,23 +199,22 @@ struct Seen<T> {
 
 impl<T: Real> Seen<T> {
     #[inline(always)]
-    fn of(row: &[T], cuts: &[T]) -> Self {
-        let mut max = [T::NEG_INFINITY; LANES];
-        let mut min = [T::INFINITY; LANES];
-        let mut sum = [T::ZERO; LANES];
-        let mut confident = [0u32; LANES];
+    fn of<L: Lanes<T>>(row: &[T], cuts: &[T]) -> Self {
+        let (one, zero) = (L::splat(T::of_f64(1.0)), L::splat(T::ZERO));
+        let mut max = L::splat(T::NEG_INFINITY);
+        let mut min = L::splat(T::INFINITY);
+        let (mut sum, mut confident) = (zero, zero);
         let (chunks, rest) = row.as_chunks::<LANES>();
         let (cut_chunks, cut_rest) = cuts.as_chunks::<LANES>();
         for (chunk, cut) in chunks.iter().zip(cut_chunks) {
-            for l in 0..LANES {
-                let v = chunk[l];
-                max[l] = if v > max[l] { v } else { max[l] };
-                min[l] = if v < min[l] { v } else { min[l] };
-                sum[l] = sum[l] + v;
-                confident[l] += u32::from(v >= cut[l]);
-            }
+            let v = L::load(chunk);
+            max = v.max(max);
+            min = v.min(min);
+            sum = sum.add(v);
+            confident = confident.add(v.at_least(L::load(cut)).select(one, zero));
         }
         let mut out = Self { max: T::NEG_INFINITY, min: T::INFINITY, sum: T::ZERO, confident: 0 };
+        let (max, min, sum, confident) = (max.store(), min.store(), sum.store(), confident.whole());
         for l in 0..LANES {
             out.take(max[l], min[l], sum[l], confident[l]);
         }
@@ -246,13 +238,13 @@ impl<T: Real> Seen<T> {
     }
 
     #[inline(always)]
-    fn guess(&self, row: &[T], y: usize, cuts: &[T]) -> u32 {
+    fn guess<L: Lanes<T>>(&self, row: &[T], y: usize, cuts: &[T]) -> u32 {
         let first = match self.confident {
             0 => return NO_GUESS,
             // most often it is the given label
             1 if row[y] >= cuts[y] => return y as u32,
-            1 => position(row, cuts, |v, cut| v >= cut),
-            _ => position(row, cuts, |v, _| v == self.max),
+            1 => position(row, cuts, L::at_least, |v, cut| v >= cut),
+            _ => position(row, cuts, |v: L, _| v.at_least(L::splat(self.max)), |v, _| v == self.max),
         };
         first.map_or(NO_GUESS, |c| c as u32)
     }
@@ -269,9 +261,10 @@ fn argmax_is<T: Real>(row: &[T], y: usize, max: T) -> bool {
 mod tests {
     use super::*;
     use crate::arrays::rng;
+    use crate::arrays::rows::lanes::Plain;
     use rand::Rng;
 
-    /// The kernel compiled for any processor, that for this one, and one row at a time give the same.
+    /// With AVX2 and without, rows turned and one at a time: all the same.
     #[test]
     fn turned_or_not_and_with_or_without_avx2() {
         fn check<T: Real>(seed: u64) {
@@ -287,26 +280,30 @@ mod tests {
                     let sum: f64 = raw.iter().sum();
                     block.extend(raw.iter().map(|v| T::of_f64(v / sum)));
                 }
-                let run =
-                    |f: fn(&[T], &[u32], &[T], usize, &mut [u32], &mut [bool]) -> Result<(), DetectError>,
-                     block: &[T]| {
-                        let (mut guesses, mut wins) = (vec![0; n], vec![false; n]);
-                        f(block, &labels, &cuts, 5, &mut guesses, &mut wins).map(|()| (guesses, wins))
-                    };
-                let want: (Vec<u32>, Vec<bool>) = block
-                    .chunks_exact(k)
-                    .zip(&labels)
-                    .map(|(row, &y)| one(row, y as usize, &cuts, 0).unwrap())
+                let judge = |block: &[T], first: usize, plain: bool| {
+                    let n = block.len() / k;
+                    let (mut guesses, mut wins) = (vec![0; n], vec![false; n]);
+                    let labels = &labels[first..first + n];
+                    let (g, w) = (&mut guesses[..], &mut wins[..]);
+                    let judge = Judge { block, labels, cuts: &cuts, first, guesses: g, wins: w };
+                    let end = if plain { Kernel::run::<Plain<T>>(judge) } else { judge.run() };
+                    end.map(|()| (guesses, wins))
+                };
+                let want: (Vec<u32>, Vec<bool>) = (0..n)
+                    .map(|i| {
+                        let (guess, wins) = judge(&block[i * k..(i + 1) * k], i, true).unwrap();
+                        (guess[0], wins[0])
+                    })
                     .unzip();
-                assert_eq!(run(judge, &block).unwrap(), want);
-                assert_eq!(run(judge_any, &block).unwrap(), want);
+                assert_eq!(judge(&block, 0, false).unwrap(), want);
+                assert_eq!(judge(&block, 0, true).unwrap(), want);
                 // two rows at fault: the first is named
                 for row in [n - 1, n / 2] {
                     block[row * k + 1] = T::of_f64(-0.1);
                 }
-                assert_eq!(run(judge, &block), run(judge_any, &block));
-                let fault = run(judge, &block).unwrap_err();
-                assert!(matches!(fault, DetectError::Value { row, column: 1, .. } if row == 5 + n / 2));
+                assert_eq!(judge(&block, 0, false), judge(&block, 0, true));
+                let fault = judge(&block, 0, false).unwrap_err();
+                assert!(matches!(fault, DetectError::Value { row, column: 1, .. } if row == n / 2));
             }
         }
         check::<f32>(1);

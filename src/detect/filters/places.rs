@@ -9,12 +9,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes};
 use crate::arrays::{Real, Rows, block_rows};
 use crate::detect::confident::{Cells, Counted};
 use crate::detect::error::DetectError;
 
-/// Values compared side by side.
-const LANES: usize = 8;
 /// A class whose pairs are this part of the classes at least is compared as a whole row.
 const DENSE: usize = 16;
 /// Two probabilities of a row sum to no more than this, and this for each class (rounding and the
@@ -126,59 +125,33 @@ impl<'a, T: Real> Best<'a, T> {
         self.safe[y] = T::at_least((most - floor.to_f64()) / 2.0);
     }
 
-    /// Rows must come in rising order. `given` are the probabilities of the labels.
+    /// Row number `at`, labelled `y` of probability `given`.
     #[inline(always)]
-    fn see(&mut self, block: &[T], labels: &[u32], given: &[T], first: usize) {
-        for (i, row) in block.chunks_exact(self.pairs.k).enumerate() {
-            let (y, given) = (labels[i] as usize, given[i]);
-            if given >= self.safe[y] {
-                continue;
-            }
-            let at = (first + i) as u32;
-            if self.pairs.dense[y] == NONE {
-                for c in self.pairs.cells(y) {
-                    let margin = row[self.pairs.columns[c] as usize] - given;
-                    if margin > self.bars[c] {
-                        self.admit(y, c, margin, at);
-                    }
-                }
-            } else {
-                self.see_dense(row, y, given, at);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn see_dense(&mut self, row: &[T], y: usize, given: T, at: u32) {
+    fn see_dense<L: Lanes<T>>(&mut self, row: &[T], y: usize, given: T, at: u32) {
         let k = self.pairs.k;
         let from = self.pairs.dense[y] * k;
-        let mut j = 0;
-        while j + LANES <= k {
-            let mut any = false;
-            for l in 0..LANES {
-                any |= row[j + l] - given > self.rows[from + j + l];
+        let (chunks, rest) = row.as_chunks::<LANES>();
+        for (c, chunk) in chunks.iter().enumerate() {
+            let (bars, _) = self.rows[from..from + k].as_chunks::<LANES>();
+            let mut over = L::load(chunk).sub(L::splat(given)).above(L::load(&bars[c])).bits();
+            while over != 0 {
+                let l = over.trailing_zeros() as usize;
+                over &= over - 1;
+                self.admit_column(y, c * LANES + l, chunk[l] - given, at);
             }
-            if any {
-                self.see_few(&row[j..j + LANES], y, j, given, at);
-            }
-            j += LANES;
         }
-        if j < k {
-            self.see_few(&row[j..], y, j, given, at);
+        for (j, &v) in (k - rest.len()..).zip(rest) {
+            if v - given > self.rows[from + j] {
+                self.admit_column(y, j, v - given, at);
+            }
         }
     }
 
-    /// Some columns from `first` on, one by one.
-    #[inline(always)]
-    fn see_few(&mut self, values: &[T], y: usize, first: usize, given: T, at: u32) {
-        let from = self.pairs.dense[y] * self.pairs.k;
-        for (j, &v) in (first..).zip(values) {
-            if v - given > self.rows[from + j] {
-                let cells = self.pairs.cells(y);
-                if let Ok(c) = self.pairs.columns[cells.clone()].binary_search(&(j as u32)) {
-                    self.admit(y, cells.start + c, v - given, at);
-                }
-            }
+    #[inline(never)]
+    fn admit_column(&mut self, y: usize, j: usize, margin: T, at: u32) {
+        let cells = self.pairs.cells(y);
+        if let Ok(c) = self.pairs.columns[cells.clone()].binary_search(&(j as u32)) {
+            self.admit(y, cells.start + c, margin, at);
         }
     }
 
@@ -203,19 +176,43 @@ impl<'a, T: Real> Best<'a, T> {
     }
 }
 
-fn see<T: Real>(best: &mut Best<'_, T>, block: &[T], labels: &[u32], given: &[T], first: usize) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2, as was just asked.
-        return unsafe { see_avx2(best, block, labels, given, first) };
-    }
-    best.see(block, labels, given, first);
+/// Looks at the rows of `block`, the first of them number `first`, which must come in rising order.
+/// `given` are the probabilities of the labels.
+struct See<'a, 'b, T: Real> {
+    best: &'a mut Best<'b, T>,
+    block: &'a [T],
+    labels: &'a [u32],
+    given: &'a [T],
+    first: usize,
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn see_avx2<T: Real>(best: &mut Best<'_, T>, block: &[T], labels: &[u32], given: &[T], first: usize) {
-    best.see(block, labels, given, first);
+impl<T: Real> Kernel<T> for See<'_, '_, T> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) {
+        let best = self.best;
+        let pairs = best.pairs;
+        let k = pairs.k;
+        for (i, (&y, &given)) in self.labels.iter().zip(self.given).enumerate() {
+            let y = y as usize;
+            if given >= best.safe[y] {
+                continue;
+            }
+            let row = &self.block[i * k..(i + 1) * k];
+            let at = (self.first + i) as u32;
+            if pairs.dense[y] != NONE {
+                best.see_dense::<L>(row, y, given, at);
+                continue;
+            }
+            for c in pairs.cells(y) {
+                let margin = row[pairs.columns[c] as usize] - given;
+                if margin > best.bars[c] {
+                    best.admit(y, c, margin, at);
+                }
+            }
+        }
+    }
 }
 
 /// (N) the samples that get a place in any pair. `prune` says how many places each pair has.
@@ -282,7 +279,8 @@ fn walk<T: Real>(
             while start < range.end {
                 let take = rows.min(range.end - start);
                 let block = p.block(start, take, &mut buffer);
-                see(&mut best, block, &labels[start..start + take], &given[start..start + take], start);
+                let (labels, given) = (&labels[start..start + take], &given[start..start + take]);
+                lanes::run(See { best: &mut best, block, labels, given, first: start });
                 start += take;
                 if !pace(take) {
                     return None;
@@ -320,7 +318,8 @@ fn sampled<T: Real>(
     for start in (0..labels.len()).step_by(SAMPLE * RUN) {
         let take = RUN.min(labels.len() - start);
         let block = p.block(start, take, &mut buffer);
-        see(&mut best, block, &labels[start..start + take], &given[start..start + take], start);
+        let (labels, given) = (&labels[start..start + take], &given[start..start + take]);
+        lanes::run(See { best: &mut best, block, labels, given, first: start });
         if !pace(0) {
             return Err(DetectError::Cancelled);
         }

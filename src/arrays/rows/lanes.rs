@@ -1,0 +1,337 @@
+//! Eight values side by side, for inner loops that a compiler does not make vector code of by itself (it
+//! gives up on loops that compare and choose). On processors with AVX2 a [`Kernel`] runs with vector
+//! instructions, elsewhere with arrays; each operation rounds the same way in both, so the results have
+//! the same bits.
+
+use super::Real;
+
+/// Values side by side.
+pub const LANES: usize = 8;
+
+/// Eight values of `T`. What compares gives a mask, to be used with [`Lanes::select`] and the like only.
+pub trait Lanes<T>: Copy {
+    fn splat(value: T) -> Self;
+    fn load(values: &[T; LANES]) -> Self;
+    fn store(self) -> [T; LANES];
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    /// `self` where it is greater, else `other`.
+    fn max(self, other: Self) -> Self;
+    /// `self` where it is less, else `other`.
+    fn min(self, other: Self) -> Self;
+    /// Mask: self > other.
+    fn above(self, other: Self) -> Self;
+    /// Mask: self >= other.
+    fn at_least(self, other: Self) -> Self;
+    /// With `self` a mask: `yes` where it is true, else `no`.
+    fn select(self, yes: Self, no: Self) -> Self;
+    /// With `self` a mask: bit l is lane l.
+    fn bits(self) -> u32;
+    /// Whole numbers from -1 (as the largest) to 2^24.
+    fn whole(self) -> [u32; LANES];
+}
+
+/// Work that is written for any kind of lanes. `run` must be `#[inline(always)]`, and so must all that it
+/// calls with lanes.
+pub trait Kernel<T> {
+    type Out;
+    fn run<L: Lanes<T>>(self) -> Self::Out;
+}
+
+/// Runs `kernel` with the best instructions that this processor has.
+pub fn run<T: Real, K: Kernel<T>>(kernel: K) -> K::Out {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, as was just asked.
+        return unsafe { run_avx2::<T, K>(kernel) };
+    }
+    kernel.run::<Plain<T>>()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn run_avx2<T: Real, K: Kernel<T>>(kernel: K) -> K::Out {
+    kernel.run::<T::Avx2>()
+}
+
+/// Lanes on any processor.
+#[derive(Clone, Copy)]
+pub struct Plain<T>([T; LANES]);
+
+impl<T: Real> Plain<T> {
+    #[inline(always)]
+    fn with(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
+        Self(std::array::from_fn(|l| f(self.0[l], other.0[l])))
+    }
+}
+
+impl<T: Real> Lanes<T> for Plain<T> {
+    #[inline(always)]
+    fn splat(value: T) -> Self {
+        Self([value; LANES])
+    }
+    #[inline(always)]
+    fn load(values: &[T; LANES]) -> Self {
+        Self(*values)
+    }
+    #[inline(always)]
+    fn store(self) -> [T; LANES] {
+        self.0
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.with(other, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.with(other, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.with(other, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.with(other, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn above(self, other: Self) -> Self {
+        self.with(other, |a, b| if a > b { T::INFINITY } else { T::ZERO })
+    }
+    #[inline(always)]
+    fn at_least(self, other: Self) -> Self {
+        self.with(other, |a, b| if a >= b { T::INFINITY } else { T::ZERO })
+    }
+    #[inline(always)]
+    fn select(self, yes: Self, no: Self) -> Self {
+        Self(std::array::from_fn(|l| if self.0[l] > T::ZERO { yes.0[l] } else { no.0[l] }))
+    }
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        (0..LANES).fold(0, |bits, l| bits | u32::from(self.0[l] > T::ZERO) << l)
+    }
+    #[inline(always)]
+    fn whole(self) -> [u32; LANES] {
+        self.0.map(|v| v.to_f64() as i32 as u32)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::{Doubles, Singles};
+
+/// Lanes on processors with AVX2. Values of these types are made by kernels only, and [`run`] gives these
+/// types to a kernel only where there is AVX2: that is what every `unsafe` here rests on.
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::*;
+
+    use super::{LANES, Lanes};
+
+    #[derive(Clone, Copy)]
+    pub struct Singles(__m256);
+
+    #[derive(Clone, Copy)]
+    pub struct Doubles(__m256d, __m256d);
+
+    impl Lanes<f32> for Singles {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_set1_ps(value) })
+        }
+        #[inline(always)]
+        fn load(values: &[f32; LANES]) -> Self {
+            // SAFETY: there is AVX2 (see the module); the array has the eight values that are read.
+            Self(unsafe { _mm256_loadu_ps(values.as_ptr()) })
+        }
+        #[inline(always)]
+        fn store(self) -> [f32; LANES] {
+            let mut out = [0.0; LANES];
+            // SAFETY: there is AVX2 (see the module); the array has room for eight values.
+            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), self.0) };
+            out
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_add_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_max_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn min(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_min_ps(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn above(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn at_least(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_cmp_ps::<_CMP_GE_OQ>(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn select(self, yes: Self, no: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            Self(unsafe { _mm256_blendv_ps(no.0, yes.0, self.0) })
+        }
+        #[inline(always)]
+        fn bits(self) -> u32 {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { _mm256_movemask_ps(self.0) as u32 }
+        }
+        #[inline(always)]
+        fn whole(self) -> [u32; LANES] {
+            let mut out = [0; LANES];
+            // SAFETY: there is AVX2 (see the module); the array has room for eight integers.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_cvttps_epi32(self.0)) };
+            out
+        }
+    }
+
+    impl Lanes<f64> for Doubles {
+        #[inline(always)]
+        fn splat(value: f64) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { Self(_mm256_set1_pd(value), _mm256_set1_pd(value)) }
+        }
+        #[inline(always)]
+        fn load(values: &[f64; LANES]) -> Self {
+            // SAFETY: there is AVX2 (see the module); the array has the eight values that are read.
+            unsafe { Self(_mm256_loadu_pd(values.as_ptr()), _mm256_loadu_pd(values[4..].as_ptr())) }
+        }
+        #[inline(always)]
+        fn store(self) -> [f64; LANES] {
+            let mut out = [0.0; LANES];
+            // SAFETY: there is AVX2 (see the module); the array has room for eight values.
+            unsafe {
+                _mm256_storeu_pd(out.as_mut_ptr(), self.0);
+                _mm256_storeu_pd(out[4..].as_mut_ptr(), self.1);
+            }
+            out
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { Self(_mm256_add_pd(self.0, other.0), _mm256_add_pd(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { Self(_mm256_sub_pd(self.0, other.0), _mm256_sub_pd(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { Self(_mm256_max_pd(self.0, other.0), _mm256_max_pd(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn min(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { Self(_mm256_min_pd(self.0, other.0), _mm256_min_pd(self.1, other.1)) }
+        }
+        #[inline(always)]
+        fn above(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe {
+                Self(
+                    _mm256_cmp_pd::<_CMP_GT_OQ>(self.0, other.0),
+                    _mm256_cmp_pd::<_CMP_GT_OQ>(self.1, other.1),
+                )
+            }
+        }
+        #[inline(always)]
+        fn at_least(self, other: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe {
+                Self(
+                    _mm256_cmp_pd::<_CMP_GE_OQ>(self.0, other.0),
+                    _mm256_cmp_pd::<_CMP_GE_OQ>(self.1, other.1),
+                )
+            }
+        }
+        #[inline(always)]
+        fn select(self, yes: Self, no: Self) -> Self {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { Self(_mm256_blendv_pd(no.0, yes.0, self.0), _mm256_blendv_pd(no.1, yes.1, self.1)) }
+        }
+        #[inline(always)]
+        fn bits(self) -> u32 {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe { (_mm256_movemask_pd(self.0) | _mm256_movemask_pd(self.1) << 4) as u32 }
+        }
+        #[inline(always)]
+        fn whole(self) -> [u32; LANES] {
+            self.store().map(|v| v as i32 as u32)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arrays::rng;
+    use rand::Rng;
+
+    /// Everything that lanes can do, as numbers.
+    struct All<'a, T>(&'a [T; LANES], &'a [T; LANES]);
+
+    impl<T: Real> Kernel<T> for All<'_, T> {
+        type Out = (Vec<[T; LANES]>, [u32; 3], [u32; LANES]);
+        #[inline(always)]
+        fn run<L: Lanes<T>>(self) -> Self::Out {
+            let (a, b) = (L::load(self.0), L::load(self.1));
+            let chosen = |mask: L| mask.select(a, b).store();
+            let values = vec![
+                a.add(b).store(),
+                a.sub(b).store(),
+                a.max(b).store(),
+                a.min(b).store(),
+                chosen(a.above(b)),
+                chosen(a.at_least(b)),
+            ];
+            let one = L::splat(T::of_f64(1.0));
+            let whole = a.above(b).select(L::splat(T::of_f64(-1.0)), one.add(one)).whole();
+            (values, [a.above(b).bits(), a.at_least(b).bits(), b.above(a).bits()], whole)
+        }
+    }
+
+    #[test]
+    fn the_same_with_and_without_avx2() {
+        fn check<T: Real>() {
+            let mut r = rng(3);
+            for _ in 0..1000 {
+                let mut values = || std::array::from_fn(|_| T::of_f64(f64::from(r.gen_range(-3..4)) / 3.0));
+                let (a, b): ([T; LANES], [T; LANES]) = (values(), values());
+                let (values, bits, whole) = run(All(&a, &b));
+                assert_eq!((values.clone(), bits, whole), All(&a, &b).run::<Plain<T>>());
+                for l in 0..LANES {
+                    assert!(values[0][l] == a[l] + b[l] && values[1][l] == a[l] - b[l]);
+                    assert_eq!((bits[0] >> l & 1 == 1, bits[1] >> l & 1 == 1), (a[l] > b[l], a[l] >= b[l]));
+                    assert_eq!(whole[l], if a[l] > b[l] { u32::MAX } else { 2 });
+                }
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+    }
+
+    #[test]
+    fn what_is_not_a_number_loses() {
+        let values = [f32::NAN; LANES];
+        let (found, bits, _) = run(All(&values, &[1.0; LANES]));
+        assert!(found[0][0].is_nan() && found[2] == [1.0; LANES] && found[3] == [1.0; LANES]);
+        assert_eq!(bits, [0; 3]);
+    }
+}
