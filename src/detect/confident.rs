@@ -68,7 +68,7 @@ impl<T: Real> Counted<T> {
         let (n, k) = p.shape();
         check(n, k, labels)?;
         let self_confidence = given(p, labels);
-        let thresholds = thresholds(&self_confidence, labels, k);
+        let thresholds = means(&self_confidence, labels, k);
         let cuts = cuts::<T>(&thresholds);
         let mut guesses = vec![NO_GUESS; n];
         let mut given_wins = vec![false; n];
@@ -124,7 +124,7 @@ impl<T: Real> Counted<T> {
     }
 }
 
-fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
+pub(super) fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
     check_length("labels", n, labels.len())?;
     if n == 0 {
         return Err(DetectError::Empty);
@@ -136,6 +136,17 @@ fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
         Some(row) => Err(DetectError::Label { row, label: labels[row] as usize, n_classes: k }),
         None => Ok(()),
     }
+}
+
+/// (k) the thresholds alone, see [`Counted::thresholds`]: reads one value a row of `p` (N, k) and checks
+/// none of them.
+///
+/// # Errors
+/// No samples, fewer than two classes, lengths, a label out of range.
+pub fn thresholds<T: Real>(p: &dyn Rows<T>, labels: &[u32]) -> Result<Vec<f64>, DetectError> {
+    let (n, k) = p.shape();
+    check(n, k, labels)?;
+    Ok(means(&given(p, labels), labels, k))
 }
 
 /// p of the given label of each row.
@@ -178,7 +189,7 @@ pub(crate) fn by_class(labels: &[u32], k: usize) -> (Vec<u32>, Vec<usize>) {
     (rows, starts)
 }
 
-fn thresholds<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
+fn means<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
     let starts = starts(labels, k);
     let mut next = starts.clone();
     let mut values = vec![T::ZERO; labels.len()];

@@ -7,14 +7,15 @@
 use ndarray::ArrayView1;
 use rayon::prelude::*;
 
+use super::confident::{check, check_row};
 use super::error::DetectError;
+use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes, Plain};
 use crate::arrays::{Real, Rows, block_rows};
 
 /// Probabilities below this count as this, so that logarithms stay finite.
 const TINY: f64 = f32::MIN_POSITIVE as f64;
 /// cleanlab's lower bound of what it divides by.
 const CLIP: f64 = 1e-6;
-const LANES: usize = 8;
 
 /// A score of one label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,10 +56,7 @@ impl Quality {
 /// `pace(rows)` is told how many more rows were read and cancels by returning false. O(N k).
 ///
 /// # Errors
-/// Cancelled.
-///
-/// # Panics
-/// When lengths differ or a label is out of range: count first.
+/// Those of [`super::confident::Counted::of`], which need not have run before.
 pub fn scores<T: Real>(
     p: &dyn Rows<T>,
     labels: &[u32],
@@ -67,38 +65,110 @@ pub fn scores<T: Real>(
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<Vec<f64>>, DetectError> {
     let (n, k) = p.shape();
-    assert_eq!(labels.len(), n, "labels of scores");
+    check(n, k, labels)?;
     let rows = block_rows(k);
     let shift = adjust.map(Shift::of);
+    let entropy = wanted.contains(&Quality::ConfidenceWeightedEntropy);
     let mut out = vec![vec![0f64; n]; wanted.len()];
     // blocks of all the vectors side by side, so that one pass fills them
     let mut blocks: Vec<Vec<&mut [f64]>> = (0..n.div_ceil(rows)).map(|_| Vec::new()).collect();
     for vector in &mut out {
         blocks.iter_mut().zip(vector.chunks_mut(rows)).for_each(|(b, chunk)| b.push(chunk));
     }
-    let ends: Vec<bool> = blocks
+    // all blocks are read, so that the fault named is the first whatever the threads do
+    let ends: Vec<Result<(), DetectError>> = blocks
         .into_par_iter()
         .enumerate()
-        .map_init(
-            || (Vec::new(), Vec::new()),
-            |(buffer, shifted), (b, mut outs)| {
-                let start = b * rows;
-                let take = rows.min(n - start);
-                let block = p.block(start, take, buffer);
-                for (i, row) in block.chunks_exact(k).enumerate() {
-                    let y = labels[start + i] as usize;
-                    for (out, quality) in outs.iter_mut().zip(wanted) {
-                        out[i] = match &shift {
-                            None => score(row, y, *quality),
-                            Some(shift) => score(shift.apply(row, shifted), y, *quality),
-                        };
-                    }
-                }
-                pace(take)
-            },
-        )
+        .map_init(Vec::new, |buffer, (b, mut outs)| {
+            let first = b * rows;
+            let take = rows.min(n - first);
+            let (block, labels) = (p.block(first, take, buffer), &labels[first..first + take]);
+            let outs = &mut outs[..];
+            lanes::run(Score { block, k, labels, first, wanted, entropy, shift: shift.as_ref(), outs })?;
+            if pace(take) { Ok(()) } else { Err(DetectError::Cancelled) }
+        })
         .collect();
-    if ends.contains(&false) { Err(DetectError::Cancelled) } else { Ok(out) }
+    ends.into_iter().collect::<Result<(), _>>()?;
+    Ok(out)
+}
+
+/// Checks and scores the rows of one block, the first of them number `first`.
+struct Score<'a, 'b, T> {
+    block: &'a [T],
+    k: usize,
+    labels: &'a [u32],
+    first: usize,
+    wanted: &'a [Quality],
+    /// The entropy is among what is wanted.
+    entropy: bool,
+    shift: Option<&'a Shift>,
+    outs: &'a mut [&'b mut [f64]],
+}
+
+impl<T: Real> Kernel<T> for Score<'_, '_, T> {
+    type Out = Result<(), DetectError>;
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) -> Self::Out {
+        let ln_k = (self.k as f64).ln();
+        let mut shifted = Vec::new();
+        for (i, row) in self.block.chunks_exact(self.k).enumerate() {
+            let y = self.labels[i] as usize;
+            let (min, max, second, sum) = extremes::<T, L>(row);
+            check_row(row, self.first + i, (min, max, sum))?;
+            let facts = match self.shift {
+                None => {
+                    let other = if row[y] == max { second } else { max };
+                    let entropy = if self.entropy { entropy::<T, L>(row) } else { 0.0 };
+                    Facts { given: row[y].to_f64(), other: other.to_f64(), entropy, ln_k }
+                }
+                Some(shift) => {
+                    let row = shift.apply(row, &mut shifted);
+                    let other = best_other_value(row, y);
+                    let entropy = if self.entropy { entropy::<f64, Plain<f64>>(row) } else { 0.0 };
+                    Facts { given: row[y], other, entropy, ln_k }
+                }
+            };
+            for (out, quality) in self.outs.iter_mut().zip(self.wanted) {
+                out[i] = facts.score(*quality);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The least, the largest and the second value of a row (equal to the largest where that is there
+/// twice), and its sum.
+#[inline(always)]
+fn extremes<T: Real, L: Lanes<T>>(row: &[T]) -> (T, T, T, T) {
+    let mut min = L::splat(T::INFINITY);
+    let mut max = L::splat(T::NEG_INFINITY);
+    let (mut second, mut sum) = (max, L::splat(T::ZERO));
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        let v = L::load(chunk);
+        min = v.min(min);
+        second = v.min(max).max(second);
+        max = v.max(max);
+        sum = sum.add(v);
+    }
+    let (mins, maxs, seconds, sums) = (min.store(), max.store(), second.store(), sum.store());
+    let (mut min, mut max, mut second, mut sum) = (T::INFINITY, T::NEG_INFINITY, T::NEG_INFINITY, T::ZERO);
+    let mut take = |low: T, high: T, next: T, v: T| {
+        min = if low < min { low } else { min };
+        let lower = if high < max { high } else { max };
+        second = if lower > second { lower } else { second };
+        second = if next > second { next } else { second };
+        max = if high > max { high } else { max };
+        sum = sum + v;
+    };
+    for l in 0..LANES {
+        take(mins[l], maxs[l], seconds[l], sums[l]);
+    }
+    for &v in rest {
+        take(v, v, T::NEG_INFINITY, v);
+    }
+    (min, max, second, sum)
 }
 
 struct Shift {
@@ -120,72 +190,55 @@ impl Shift {
     }
 }
 
-fn score<T: Real>(row: &[T], y: usize, quality: Quality) -> f64 {
-    let given = row[y].to_f64();
-    match quality {
-        Quality::SelfConfidence => given,
-        Quality::NormalizedMargin => (given - best_other_value(row, y).to_f64() + 1.0) / 2.0,
-        Quality::LogMargin => {
-            let ln = |v: f64| v.max(TINY).ln();
-            ln(given) - ln(best_other_value(row, y).to_f64())
-        }
-        Quality::ConfidenceWeightedEntropy => {
-            let doubt = entropy(row) / (row.len() as f64).ln() / given.max(CLIP);
-            if doubt <= 0.0 {
-                return f64::from(u8::from(given > CLIP));
+/// What the scores of one row are made of.
+struct Facts {
+    given: f64,
+    /// The largest probability but that of the label.
+    other: f64,
+    entropy: f64,
+    /// Of the number of classes.
+    ln_k: f64,
+}
+
+impl Facts {
+    #[inline(always)]
+    fn score(&self, quality: Quality) -> f64 {
+        match quality {
+            Quality::SelfConfidence => self.given,
+            Quality::NormalizedMargin => (self.given - self.other + 1.0) / 2.0,
+            Quality::LogMargin => {
+                let ln = |v: f64| v.max(TINY).ln();
+                ln(self.given) - ln(self.other)
             }
-            (doubt + 1.0).ln() / doubt.max(CLIP)
+            Quality::ConfidenceWeightedEntropy => {
+                let doubt = self.entropy / self.ln_k / self.given.max(CLIP);
+                if doubt <= 0.0 {
+                    return f64::from(u8::from(self.given > CLIP));
+                }
+                (doubt + 1.0).ln() / doubt.max(CLIP)
+            }
         }
     }
 }
 
-/// H(p) = - sum p ln p, with 0 ln 0 = 0. Single precision goes through [`ln`], double through the
-/// library.
-fn entropy<T: Real>(row: &[T]) -> f64 {
+/// H(p) = - sum p ln p, with 0 ln 0 = 0. Single precision goes through the lanes' logarithm, double
+/// through the library's.
+#[inline(always)]
+fn entropy<T: Real, L: Lanes<T>>(row: &[T]) -> f64 {
     if size_of::<T>() == size_of::<f64>() {
         let x_ln_x = |v: &T| if v.to_f64() > 0.0 { v.to_f64() * v.to_f64().ln() } else { 0.0 };
         return -row.iter().map(x_ln_x).sum::<f64>();
     }
-    let x_ln_x = |v: &T| {
-        let v = v.to_f64() as f32;
-        v * ln(v.max(f32::MIN_POSITIVE))
-    };
-    let mut sums = [0f32; LANES];
+    let mut sums = L::splat(T::ZERO);
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
-        for l in 0..LANES {
-            sums[l] += x_ln_x(&chunk[l]);
-        }
+        sums = sums.add(L::load(chunk).x_ln_x());
     }
-    let whole: f32 = sums.iter().sum::<f32>() + rest.iter().map(x_ln_x).sum::<f32>();
-    -f64::from(whole)
-}
-
-/// Natural logarithm of a positive normal number without a branch, so that a loop of it becomes vector
-/// code: 2 ulp. (The library's takes a third of an audit.) Source: Cephes `logf`, S. Moshier.
-#[inline(always)]
-fn ln(x: f32) -> f32 {
-    let bits = x.to_bits();
-    // mantissa in [sqrt(1/2), sqrt(2))
-    let shifted = bits.wrapping_sub(0x3f35_04f3);
-    let exponent = (shifted as i32 >> 23) as f32;
-    let x = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.0;
-    let z = x * x;
-    let mut y = 7.037_683_6e-2_f32;
-    for c in [
-        -1.151_461e-1,
-        1.167_699_9e-1,
-        -1.242_014_1e-1,
-        1.424_932_3e-1,
-        -1.666_805_8e-1,
-        2.000_071_5e-1,
-        -2.499_999_4e-1,
-        3.333_333e-1,
-    ] {
-        y = y * x + c;
-    }
-    y = y * x * z + exponent * -2.121_944_4e-4 - 0.5 * z;
-    x + y + exponent * 0.693_359_4
+    let mut last = [T::ZERO; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = L::load(&last).x_ln_x().store();
+    let sum = |values: &[T]| values.iter().fold(T::ZERO, |sum, v| sum + *v);
+    -(sum(&sums.store()) + sum(&last[..rest.len()])).to_f64()
 }
 
 /// The largest value but that of class `y`.
@@ -256,18 +309,6 @@ mod tests {
     fn no_doubt_at_all() {
         let p = array![[1.0f32, 0.0, 0.0], [1.0, 0.0, 0.0]];
         assert_eq!(all(&p, &[0, 1])[2], [1.0, 0.0]);
-    }
-
-    #[test]
-    fn the_logarithm_is_that_of_the_library() {
-        for i in 1..200_000u32 {
-            let x = f32::from_bits(i * 5000 + 0x0080_0000);
-            if x > 2.0 {
-                break;
-            }
-            let (got, want) = (f64::from(ln(x)), f64::from(x).ln());
-            assert!((got - want).abs() <= 3e-7 * want.abs().max(0.3), "{x}: {got} {want}");
-        }
     }
 
     proptest! {
