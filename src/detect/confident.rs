@@ -20,7 +20,7 @@ pub use joint::{calibrated_joint, inverse_noise_matrix, noise_matrix, off_diagon
 
 pub(crate) use joint::Cells;
 use seen::Judge;
-pub(super) use seen::check_row;
+pub(super) use seen::{SURE_OF_SUM, check_values};
 
 use super::error::{DetectError, check_length};
 use crate::arrays::{Real, Rows, block_rows, pairwise_sum};

@@ -7,9 +7,9 @@
 use ndarray::ArrayView1;
 use rayon::prelude::*;
 
-use super::confident::{check, check_row};
+use super::confident::{SURE_OF_SUM, check, check_values};
 use super::error::DetectError;
-use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes, Plain};
+use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes};
 use crate::arrays::{Real, Rows, block_rows};
 
 /// Probabilities below this count as this, so that logarithms stay finite.
@@ -112,38 +112,45 @@ impl<T: Real> Kernel<T> for Score<'_, '_, T> {
     fn run<L: Lanes<T>>(self) -> Self::Out {
         let ln_k = (self.k as f64).ln();
         let mut shifted = Vec::new();
-        for (i, row) in self.block.chunks_exact(self.k).enumerate() {
-            let y = self.labels[i] as usize;
-            let (min, max, second, sum) = extremes::<T, L>(row);
-            check_row(row, self.first + i, (min, max, sum))?;
-            let facts = match self.shift {
-                None => {
-                    let other = if row[y] == max { second } else { max };
-                    let entropy = if self.entropy { entropy::<T, L>(row) } else { 0.0 };
-                    Facts { given: row[y].to_f64(), other: other.to_f64(), entropy, ln_k }
-                }
-                Some(shift) => {
-                    let row = shift.apply(row, &mut shifted);
-                    let other = best_other_value(row, y);
-                    let entropy = if self.entropy { entropy::<f64, Plain<f64>>(row) } else { 0.0 };
-                    Facts { given: row[y], other, entropy, ln_k }
-                }
-            };
+        // some rows at a time, so that the scores' own loops are short of nothing
+        let mut facts = [Facts { given: 0.0, other: 0.0, entropy: 0.0 }; TOGETHER];
+        for (r, rows) in self.block.chunks(TOGETHER * self.k).enumerate() {
+            let from = r * TOGETHER;
+            for (i, row) in rows.chunks_exact(self.k).enumerate() {
+                let y = self.labels[from + i] as usize;
+                let (other, entropy) = read::<T, L>(row, y, self.first + from + i, self.entropy)?;
+                facts[i] = match self.shift {
+                    None => Facts { given: row[y].to_f64(), other, entropy },
+                    Some(shift) => {
+                        let row = shift.apply(row, &mut shifted);
+                        let entropy = if self.entropy { entropy_of_doubles(row) } else { 0.0 };
+                        Facts { given: row[y], other: best_other_value(row, y), entropy }
+                    }
+                };
+            }
+            let n = rows.len() / self.k;
             for (out, quality) in self.outs.iter_mut().zip(self.wanted) {
-                out[i] = facts.score(*quality);
+                quality.score(&facts[..n], ln_k, &mut out[from..from + n]);
             }
         }
         Ok(())
     }
 }
 
-/// The least, the largest and the second value of a row (equal to the largest where that is there
-/// twice), and its sum.
+/// Checks row number `at`; the largest probability but that of `y`, and the entropy if it is wanted.
 #[inline(always)]
-fn extremes<T: Real, L: Lanes<T>>(row: &[T]) -> (T, T, T, T) {
+fn read<T: Real, L: Lanes<T>>(
+    row: &[T],
+    y: usize,
+    at: usize,
+    entropy: bool,
+) -> Result<(f64, f64), DetectError> {
+    let zero = L::splat(T::ZERO);
     let mut min = L::splat(T::INFINITY);
     let mut max = L::splat(T::NEG_INFINITY);
-    let (mut second, mut sum) = (max, L::splat(T::ZERO));
+    let (mut second, mut sum, mut terms) = (max, zero, zero);
+    // single precision goes through the lanes' logarithm, double through the library's
+    let single = entropy && size_of::<T>() < size_of::<f64>();
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
         let v = L::load(chunk);
@@ -151,25 +158,57 @@ fn extremes<T: Real, L: Lanes<T>>(row: &[T]) -> (T, T, T, T) {
         second = v.min(max).max(second);
         max = v.max(max);
         sum = sum.add(v);
+        if single {
+            terms = terms.add(v.x_ln_x());
+        }
     }
-    let (mins, maxs, seconds, sums) = (min.store(), max.store(), second.store(), sum.store());
-    let (mut min, mut max, mut second, mut sum) = (T::INFINITY, T::NEG_INFINITY, T::NEG_INFINITY, T::ZERO);
-    let mut take = |low: T, high: T, next: T, v: T| {
-        min = if low < min { low } else { min };
-        let lower = if high < max { high } else { max };
-        second = if lower > second { lower } else { second };
-        second = if next > second { next } else { second };
-        max = if high > max { high } else { max };
-        sum = sum + v;
+    let mut whole = T::ZERO;
+    if single {
+        whole = terms.store().iter().fold(T::ZERO, |sum, v| sum + *v);
+    }
+    if !rest.is_empty() {
+        // the last eight once more, or what there is of them: those not seen yet
+        let mut last = [T::ZERO; LANES];
+        match row.last_chunk() {
+            Some(values) => last = *values,
+            None => last[LANES - rest.len()..].copy_from_slice(rest),
+        }
+        let v = L::load(&last);
+        let new =
+            L::load(&std::array::from_fn(|l| if l >= LANES - rest.len() { T::INFINITY } else { T::ZERO }));
+        let new = new.above(zero);
+        let high = new.select(v, L::splat(T::NEG_INFINITY));
+        min = v.min(min);
+        second = high.min(max).max(second);
+        max = high.max(max);
+        sum = sum.add(new.select(v, zero));
+        if single {
+            let terms = v.x_ln_x().store();
+            whole = whole + terms[LANES - rest.len()..].iter().fold(T::ZERO, |sum, v| sum + *v);
+        }
+    }
+    let most = max.highest();
+    let total = sum.total().to_f64();
+    // sums on the edge depend on the order in which they are formed
+    if !((total - 1.0).abs() <= SURE_OF_SUM && min.at_least(zero).bits() == ALL && most.to_f64() <= 1.0) {
+        check_values(row, at)?;
+    }
+    let other = if row[y] < most {
+        most
+    } else {
+        let best = max.at_least(L::splat(most));
+        if best.bits().is_power_of_two() { best.select(second, max).highest() } else { most }
     };
-    for l in 0..LANES {
-        take(mins[l], maxs[l], seconds[l], sums[l]);
-    }
-    for &v in rest {
-        take(v, v, T::NEG_INFINITY, v);
-    }
-    (min, max, second, sum)
+    let entropy = match (entropy, single) {
+        (true, false) => entropy_of_doubles(row),
+        _ => -whole.to_f64(),
+    };
+    Ok((other.to_f64(), entropy))
 }
+
+/// Every lane's bit.
+const ALL: u32 = (1 << LANES) - 1;
+const TOGETHER: usize = 64;
 
 struct Shift {
     add: Vec<f64>,
@@ -191,54 +230,41 @@ impl Shift {
 }
 
 /// What the scores of one row are made of.
+#[derive(Clone, Copy)]
 struct Facts {
     given: f64,
     /// The largest probability but that of the label.
     other: f64,
     entropy: f64,
-    /// Of the number of classes.
-    ln_k: f64,
 }
 
-impl Facts {
+impl Quality {
     #[inline(always)]
-    fn score(&self, quality: Quality) -> f64 {
-        match quality {
-            Quality::SelfConfidence => self.given,
-            Quality::NormalizedMargin => (self.given - self.other + 1.0) / 2.0,
+    fn score(self, facts: &[Facts], ln_k: f64, out: &mut [f64]) {
+        let each = out.iter_mut().zip(facts);
+        match self {
+            Quality::SelfConfidence => each.for_each(|(out, f)| *out = f.given),
+            Quality::NormalizedMargin => each.for_each(|(out, f)| *out = (f.given - f.other + 1.0) / 2.0),
             Quality::LogMargin => {
                 let ln = |v: f64| v.max(TINY).ln();
-                ln(self.given) - ln(self.other)
+                each.for_each(|(out, f)| *out = ln(f.given) - ln(f.other));
             }
-            Quality::ConfidenceWeightedEntropy => {
-                let doubt = self.entropy / self.ln_k / self.given.max(CLIP);
-                if doubt <= 0.0 {
-                    return f64::from(u8::from(self.given > CLIP));
-                }
-                (doubt + 1.0).ln() / doubt.max(CLIP)
-            }
+            Quality::ConfidenceWeightedEntropy => each.for_each(|(out, f)| {
+                let doubt = f.entropy / ln_k / f.given.max(CLIP);
+                *out = if doubt <= 0.0 {
+                    f64::from(u8::from(f.given > CLIP))
+                } else {
+                    (doubt + 1.0).ln() / doubt.max(CLIP)
+                };
+            }),
         }
     }
 }
 
-/// H(p) = - sum p ln p, with 0 ln 0 = 0. Single precision goes through the lanes' logarithm, double
-/// through the library's.
-#[inline(always)]
-fn entropy<T: Real, L: Lanes<T>>(row: &[T]) -> f64 {
-    if size_of::<T>() == size_of::<f64>() {
-        let x_ln_x = |v: &T| if v.to_f64() > 0.0 { v.to_f64() * v.to_f64().ln() } else { 0.0 };
-        return -row.iter().map(x_ln_x).sum::<f64>();
-    }
-    let mut sums = L::splat(T::ZERO);
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        sums = sums.add(L::load(chunk).x_ln_x());
-    }
-    let mut last = [T::ZERO; LANES];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = L::load(&last).x_ln_x().store();
-    let sum = |values: &[T]| values.iter().fold(T::ZERO, |sum, v| sum + *v);
-    -(sum(&sums.store()) + sum(&last[..rest.len()])).to_f64()
+/// H(p) = - sum p ln p, with 0 ln 0 = 0.
+fn entropy_of_doubles<T: Real>(row: &[T]) -> f64 {
+    let x_ln_x = |v: &T| if v.to_f64() > 0.0 { v.to_f64() * v.to_f64().ln() } else { 0.0 };
+    -row.iter().map(x_ln_x).sum::<f64>()
 }
 
 /// The largest value but that of class `y`.

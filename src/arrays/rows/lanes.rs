@@ -30,6 +30,10 @@ pub trait Lanes<T>: Copy {
     /// x ln x in single precision (2 ulp), 0 where x is not above 0. (With the library's logarithm this
     /// takes a third of an audit.)
     fn x_ln_x(self) -> Self;
+    /// The largest of the eight, none of which is NaN.
+    fn highest(self) -> T;
+    /// The sum of the eight; the order is no part of the contract.
+    fn total(self) -> T;
     /// Whole numbers from -1 (as the largest) to 2^24.
     fn whole(self) -> [u32; LANES];
 }
@@ -152,6 +156,14 @@ impl<T: Real> Lanes<T> for Plain<T> {
         Self(self.0.map(|v| T::of_f64(x_ln_x(v.to_f64() as f32).into())))
     }
     #[inline(always)]
+    fn highest(self) -> T {
+        self.0.into_iter().fold(T::NEG_INFINITY, |m, v| if v > m { v } else { m })
+    }
+    #[inline(always)]
+    fn total(self) -> T {
+        self.0.into_iter().fold(T::ZERO, |sum, v| sum + v)
+    }
+    #[inline(always)]
     fn whole(self) -> [u32; LANES] {
         self.0.map(|v| v.to_f64() as i32 as u32)
     }
@@ -256,6 +268,24 @@ mod avx2 {
             }
         }
         #[inline(always)]
+        fn highest(self) -> f32 {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe {
+                let half = _mm_max_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+                let two = _mm_max_ps(half, _mm_movehl_ps(half, half));
+                _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))
+            }
+        }
+        #[inline(always)]
+        fn total(self) -> f32 {
+            // SAFETY: there is AVX2 (see the module).
+            unsafe {
+                let half = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+                let two = _mm_add_ps(half, _mm_movehl_ps(half, half));
+                _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+            }
+        }
+        #[inline(always)]
         fn whole(self) -> [u32; LANES] {
             let mut out = [0; LANES];
             // SAFETY: there is AVX2 (see the module); the array has room for eight integers.
@@ -340,6 +370,14 @@ mod avx2 {
             Self::load(&self.store().map(|v| super::x_ln_x(v as f32).into()))
         }
         #[inline(always)]
+        fn highest(self) -> f64 {
+            self.store().into_iter().fold(f64::NEG_INFINITY, |m, v| if v > m { v } else { m })
+        }
+        #[inline(always)]
+        fn total(self) -> f64 {
+            self.store().into_iter().sum()
+        }
+        #[inline(always)]
         fn whole(self) -> [u32; LANES] {
             self.store().map(|v| v as i32 as u32)
         }
@@ -369,7 +407,10 @@ mod tests {
                 chosen(a.above(b)),
                 chosen(a.at_least(b)),
                 a.x_ln_x().store(),
+                [a.highest(); LANES],
             ];
+            let exact: f64 = self.0.iter().map(|v| v.to_f64()).sum();
+            assert!((a.total().to_f64() - exact).abs() < 1e-5 || exact.is_nan());
             let one = L::splat(T::of_f64(1.0));
             let whole = a.above(b).select(L::splat(T::of_f64(-1.0)), one.add(one)).whole();
             (values, [a.above(b).bits(), a.at_least(b).bits(), b.above(a).bits()], whole)

@@ -7,7 +7,7 @@
 
 use super::{ABOVE_ONE, BELOW_ZERO, NO_GUESS, ROW_SUM_TOLERANCE, SLACK};
 use crate::arrays::Real;
-use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes};
+use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes, Plain};
 use crate::detect::error::DetectError;
 
 /// Rows of at most so many classes are turned.
@@ -15,7 +15,7 @@ const NARROW: usize = 32;
 /// Turned at once: what was just stored lane by lane is not yet to be had as a vector.
 const GROUPS: usize = 4;
 /// Sums this near to 1 are right however they are formed.
-const SURE_OF_SUM: f64 = ROW_SUM_TOLERANCE * 0.99;
+pub(in crate::detect) const SURE_OF_SUM: f64 = ROW_SUM_TOLERANCE * 0.99;
 
 /// Judges the rows of `block` (n, k) against their `labels` (n), each in 0..k: into `guesses` the class
 /// guessed, into `wins` whether the arg-max is the label. `first` is the number of the block's first row.
@@ -156,22 +156,13 @@ fn position<T: Real, L: Lanes<T>>(
     Some(chunks.len() * LANES + at)
 }
 
-/// A row's sum, checked: `min` and `max` are its least and largest value. A NaN anywhere makes the sum
-/// one.
+/// Checks row number `at` alone.
 ///
 /// # Errors
 /// The first value outside [0, 1], else the sum.
-#[inline(always)]
-pub(in crate::detect) fn check_row<T: Real>(
-    row: &[T],
-    at: usize,
-    (min, max, sum): (T, T, T),
-) -> Result<(), DetectError> {
-    let off = (sum.to_f64() - 1.0).abs();
-    if off <= ROW_SUM_TOLERANCE && min.to_f64() >= BELOW_ZERO && max.to_f64() <= ABOVE_ONE {
-        return Ok(());
-    }
-    Err(fault(row, at, sum))
+#[cold]
+pub(in crate::detect) fn check_values<T: Real>(row: &[T], at: usize) -> Result<(), DetectError> {
+    Seen::of::<Plain<T>>(row, row).check(row, at)
 }
 
 #[cold]
@@ -232,9 +223,14 @@ impl<T: Real> Seen<T> {
         self.confident += confident;
     }
 
+    /// A NaN anywhere makes the sum one.
     #[inline(always)]
     fn check(&self, row: &[T], at: usize) -> Result<(), DetectError> {
-        check_row(row, at, (self.min, self.max, self.sum))
+        let off = (self.sum.to_f64() - 1.0).abs();
+        if off <= ROW_SUM_TOLERANCE && self.min.to_f64() >= BELOW_ZERO && self.max.to_f64() <= ABOVE_ONE {
+            return Ok(());
+        }
+        Err(fault(row, at, self.sum))
     }
 
     #[inline(always)]
@@ -261,7 +257,6 @@ fn argmax_is<T: Real>(row: &[T], y: usize, max: T) -> bool {
 mod tests {
     use super::*;
     use crate::arrays::rng;
-    use crate::arrays::rows::lanes::Plain;
     use rand::Rng;
 
     /// With AVX2 and without, rows turned and one at a time: all the same.
