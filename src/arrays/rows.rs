@@ -1,6 +1,8 @@
 //! Matrices read by blocks of rows, wherever they lie: in memory, or in a mapped file of another element
 //! type or order. What walks a matrix once should ask for this instead of the whole in memory.
 
+pub mod lanes;
+
 use ndarray::ArrayView2;
 
 /// Single or double precision; comparisons and differences are done in the type itself.
@@ -24,6 +26,17 @@ pub trait Real:
     fn over(self, n: usize) -> Self;
     /// The smallest value of the type that is at least `value`.
     fn at_least(value: f64) -> Self;
+    /// The largest value of the type below this one.
+    fn next_down(self) -> Self;
+    /// Eight values on a processor with AVX2.
+    #[cfg(target_arch = "x86_64")]
+    type Avx2: lanes::Lanes<Self>;
+    /// A value with its row as one integer: the larger value first, then the earlier row. (Sorting
+    /// integers needs no branch.) The value is not NaN; both zeros count as one.
+    type Place: Ord + Copy + Send + Sync + std::fmt::Debug;
+    fn place(self, row: u32) -> Self::Place;
+    /// Value and row of a place.
+    fn of_place(place: Self::Place) -> (Self, u32);
 }
 
 impl Real for f32 {
@@ -43,6 +56,25 @@ impl Real for f32 {
         let near = value as f32;
         if f64::from(near) < value { near.next_up() } else { near }
     }
+    fn next_down(self) -> Self {
+        f32::next_down(self)
+    }
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = lanes::Singles;
+    type Place = u64;
+    #[inline(always)]
+    fn place(self, row: u32) -> u64 {
+        // adding 0 makes -0 into 0
+        let bits = (self + 0.0).to_bits();
+        let rising = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+        u64::from(!rising) << 32 | u64::from(row)
+    }
+    #[inline(always)]
+    fn of_place(place: u64) -> (Self, u32) {
+        let rising = !((place >> 32) as u32);
+        let bits = if rising >> 31 == 0 { !rising } else { rising & !(1 << 31) };
+        (f32::from_bits(bits), place as u32)
+    }
 }
 
 impl Real for f64 {
@@ -60,6 +92,25 @@ impl Real for f64 {
     }
     fn at_least(value: f64) -> Self {
         value
+    }
+    fn next_down(self) -> Self {
+        f64::next_down(self)
+    }
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = lanes::Doubles;
+    type Place = u128;
+    #[inline(always)]
+    fn place(self, row: u32) -> u128 {
+        // adding 0 makes -0 into 0
+        let bits = (self + 0.0).to_bits();
+        let rising = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
+        u128::from(!rising) << 32 | u128::from(row)
+    }
+    #[inline(always)]
+    fn of_place(place: u128) -> (Self, u32) {
+        let rising = !((place >> 32) as u64);
+        let bits = if rising >> 63 == 0 { !rising } else { rising & !(1 << 63) };
+        (f64::from_bits(bits), place as u32)
     }
 }
 
@@ -152,6 +203,24 @@ mod tests {
         (1000, 0x40ef_88fc),
         (123_457, 0x4144_d05d),
     ];
+
+    #[test]
+    fn places_are_in_order_of_falling_values_and_rising_rows() {
+        fn check<T: Real + From<f32>>() {
+            let values: Vec<T> =
+                [2.0f32, 1.5, 1e-30, 0.0, -1e-30, -1.5, -2.0].into_iter().map(T::from).collect();
+            let mut places: Vec<T::Place> =
+                values.iter().flat_map(|v| [v.place(0), v.place(7), v.place(u32::MAX)]).collect();
+            assert!(places.is_sorted());
+            places.reverse();
+            let back: Vec<(T, u32)> = places.into_iter().rev().step_by(3).map(T::of_place).collect();
+            assert_eq!(back, values.iter().map(|v| (*v, 0)).collect::<Vec<_>>());
+            assert_eq!(T::from(-0.0).place(3), T::from(0.0).place(3));
+            assert!(T::from(0.5).next_down() < T::from(0.5));
+        }
+        check::<f32>();
+        check::<f64>();
+    }
 
     #[test]
     fn the_smallest_f32_above_a_double() {

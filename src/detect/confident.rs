@@ -11,11 +11,16 @@
 //! Source: Northcutt, Jiang, Chuang, "Confident learning", JAIR 2021; cleanlab.count.
 
 mod joint;
+mod seen;
 
 use ndarray::Array2;
 use rayon::prelude::*;
 
 pub use joint::{calibrated_joint, inverse_noise_matrix, noise_matrix, off_diagonal_calibrated};
+
+pub(crate) use joint::Cells;
+use seen::Judge;
+pub(super) use seen::{SURE_OF_SUM, check_values};
 
 use super::error::{DetectError, check_length};
 use crate::arrays::{Real, Rows, block_rows, pairwise_sum};
@@ -30,8 +35,6 @@ const ROW_SUM_TOLERANCE: f64 = 0.01;
 /// Rounding of a probability beyond [0, 1].
 const BELOW_ZERO: f64 = -1e-6;
 const ABOVE_ONE: f64 = 1.0 + 1e-5;
-/// Running values side by side in the inner loops: what one vector instruction holds.
-const LANES: usize = 8;
 
 /// Marks a sample of which no class is confident.
 pub const NO_GUESS: u32 = u32::MAX;
@@ -65,7 +68,7 @@ impl<T: Real> Counted<T> {
         let (n, k) = p.shape();
         check(n, k, labels)?;
         let self_confidence = given(p, labels);
-        let thresholds = thresholds(&self_confidence, labels, k);
+        let thresholds = means(&self_confidence, labels, k);
         let cuts = cuts::<T>(&thresholds);
         let mut guesses = vec![NO_GUESS; n];
         let mut given_wins = vec![false; n];
@@ -76,14 +79,9 @@ impl<T: Real> Counted<T> {
             .map_init(Vec::new, |buffer, (b, (guesses, wins))| {
                 let start = b * rows;
                 let block = p.block(start, guesses.len(), buffer);
-                for (i, row) in block.chunks_exact(k).enumerate() {
-                    let y = labels[start + i] as usize;
-                    let seen = Seen::of(row, &cuts);
-                    seen.check(row, start + i)?;
-                    guesses[i] = seen.guess(row, &cuts);
-                    wins[i] = argmax_is(row, y, seen.max);
-                }
-                if pace(guesses.len()) { Ok(()) } else { Err(DetectError::Cancelled) }
+                let (n, labels) = (guesses.len(), &labels[start..start + guesses.len()]);
+                Judge { block, labels, cuts: &cuts, first: start, guesses, wins }.run()?;
+                if pace(n) { Ok(()) } else { Err(DetectError::Cancelled) }
             })
             .collect();
         ends.into_iter().collect::<Result<(), _>>()?;
@@ -92,13 +90,22 @@ impl<T: Real> Counted<T> {
 
     /// Counts [given label, confident guess] (k, k) with the diagonal raised to at least 1.
     pub fn joint(&self, labels: &[u32]) -> Array2<u64> {
+        self.cells(labels).dense()
+    }
+
+    /// The same, without the zeros.
+    pub(crate) fn cells(&self, labels: &[u32]) -> Cells {
         let k = self.thresholds.len();
-        let mut joint = Array2::zeros((k, k));
-        for (&guess, &y) in self.guesses.iter().zip(labels).filter(|(g, _)| **g != NO_GUESS) {
-            joint[[y as usize, guess as usize]] += 1;
+        // room for those without a guess behind the last column, so that counting needs no branch
+        let mut counts = vec![0u32; k * (k + 1)];
+        for (&guess, &y) in self.guesses.iter().zip(labels) {
+            counts[y as usize * (k + 1) + (guess as usize).min(k)] += 1;
         }
-        joint.diag_mut().mapv_inplace(|v: u64| v.max(1));
-        joint
+        let row = |i: usize| {
+            let row = counts[i * (k + 1)..][..k].iter().enumerate();
+            row.map(move |(j, &n)| u64::from(if i == j { n.max(1) } else { n }))
+        };
+        Cells::of((0..k).map(row))
     }
 
     /// A sample confidently of another class than its label, the arg-max not being its label.
@@ -117,7 +124,7 @@ impl<T: Real> Counted<T> {
     }
 }
 
-fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
+pub(super) fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
     check_length("labels", n, labels.len())?;
     if n == 0 {
         return Err(DetectError::Empty);
@@ -129,6 +136,17 @@ fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
         Some(row) => Err(DetectError::Label { row, label: labels[row] as usize, n_classes: k }),
         None => Ok(()),
     }
+}
+
+/// (k) the thresholds alone, see [`Counted::thresholds`]: reads one value a row of `p` (N, k) and checks
+/// none of them.
+///
+/// # Errors
+/// No samples, fewer than two classes, lengths, a label out of range.
+pub fn thresholds<T: Real>(p: &dyn Rows<T>, labels: &[u32]) -> Result<Vec<f64>, DetectError> {
+    let (n, k) = p.shape();
+    check(n, k, labels)?;
+    Ok(means(&given(p, labels), labels, k))
 }
 
 /// p of the given label of each row.
@@ -148,13 +166,19 @@ fn given<T: Real>(p: &dyn Rows<T>, labels: &[u32]) -> Vec<T> {
     out
 }
 
-/// Rows of each class in order: row indices, and where each class begins in them (k + 1).
-pub(crate) fn by_class(labels: &[u32], k: usize) -> (Vec<u32>, Vec<usize>) {
+/// Where each class begins when samples are in order of their classes (k + 1).
+fn starts(labels: &[u32], k: usize) -> Vec<usize> {
     let mut starts = vec![0usize; k + 1];
     labels.iter().for_each(|&y| starts[y as usize + 1] += 1);
     for c in 0..k {
         starts[c + 1] += starts[c];
     }
+    starts
+}
+
+/// Rows of each class in order: row indices, and where each class begins in them (k + 1).
+pub(crate) fn by_class(labels: &[u32], k: usize) -> (Vec<u32>, Vec<usize>) {
+    let starts = starts(labels, k);
     let mut next = starts.clone();
     let mut rows = vec![0u32; labels.len()];
     for (i, &y) in labels.iter().enumerate() {
@@ -165,9 +189,15 @@ pub(crate) fn by_class(labels: &[u32], k: usize) -> (Vec<u32>, Vec<usize>) {
     (rows, starts)
 }
 
-fn thresholds<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
-    let (rows, starts) = by_class(labels, k);
-    let values: Vec<T> = rows.into_iter().map(|i| self_confidence[i as usize]).collect();
+fn means<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
+    let starts = starts(labels, k);
+    let mut next = starts.clone();
+    let mut values = vec![T::ZERO; labels.len()];
+    for (&v, &y) in self_confidence.iter().zip(labels) {
+        let at = &mut next[y as usize];
+        values[*at] = v;
+        *at += 1;
+    }
     let mean = |members: &[T]| pairwise_sum(members).over(members.len()).to_f64().max(LOWEST_THRESHOLD);
     let of_class = |c: usize| &values[starts[c]..starts[c + 1]];
     (0..k).map(|c| if of_class(c).is_empty() { ABSENT_THRESHOLD } else { mean(of_class(c)) }).collect()
@@ -181,86 +211,6 @@ fn cuts<T: Real>(thresholds: &[f64]) -> Vec<T> {
         if missing { T::at_least(t - SLACK) } else { T::of_f64(t) - T::of_f64(SLACK) }
     };
     thresholds.iter().map(cut).collect()
-}
-
-/// One row, read once.
-struct Seen<T> {
-    max: T,
-    min: T,
-    sum: T,
-    confident: u32,
-}
-
-impl<T: Real> Seen<T> {
-    #[inline(always)]
-    fn of(row: &[T], cuts: &[T]) -> Self {
-        let mut max = [T::NEG_INFINITY; LANES];
-        let mut min = [T::INFINITY; LANES];
-        let mut sum = [T::ZERO; LANES];
-        let mut confident = [0u32; LANES];
-        let (chunks, rest) = row.as_chunks::<LANES>();
-        let (cut_chunks, cut_rest) = cuts.as_chunks::<LANES>();
-        for (chunk, cut) in chunks.iter().zip(cut_chunks) {
-            for l in 0..LANES {
-                let v = chunk[l];
-                max[l] = if v > max[l] { v } else { max[l] };
-                min[l] = if v < min[l] { v } else { min[l] };
-                sum[l] = sum[l] + v;
-                confident[l] += u32::from(v >= cut[l]);
-            }
-        }
-        let mut out = Self { max: T::NEG_INFINITY, min: T::INFINITY, sum: T::ZERO, confident: 0 };
-        for l in 0..LANES {
-            out.take(max[l], min[l], sum[l], confident[l]);
-        }
-        for (&v, &cut) in rest.iter().zip(cut_rest) {
-            out.take(v, v, v, u32::from(v >= cut));
-        }
-        out
-    }
-
-    #[inline(always)]
-    fn take(&mut self, max: T, min: T, sum: T, confident: u32) {
-        self.max = if max > self.max { max } else { self.max };
-        self.min = if min < self.min { min } else { self.min };
-        self.sum = self.sum + sum;
-        self.confident += confident;
-    }
-
-    /// A NaN anywhere makes the sum one.
-    fn check(&self, row: &[T], at: usize) -> Result<(), DetectError> {
-        let off = (self.sum.to_f64() - 1.0).abs();
-        if off <= ROW_SUM_TOLERANCE && self.min.to_f64() >= BELOW_ZERO && self.max.to_f64() <= ABOVE_ONE {
-            return Ok(());
-        }
-        let outside = |v: &T| !(BELOW_ZERO..=ABOVE_ONE).contains(&v.to_f64());
-        Err(match row.iter().position(outside) {
-            Some(column) => DetectError::Value {
-                array: "probabilities",
-                row: at,
-                column,
-                value: row[column].to_f64() as f32,
-                rule: "probabilities must lie in [0, 1]",
-            },
-            None => DetectError::RowSum { row: at, sum: self.sum.to_f64() },
-        })
-    }
-
-    fn guess(&self, row: &[T], cuts: &[T]) -> u32 {
-        let first = match self.confident {
-            0 => return NO_GUESS,
-            1 => row.iter().zip(cuts).position(|(v, cut)| v >= cut),
-            _ => row.iter().position(|v| *v == self.max),
-        };
-        first.map_or(NO_GUESS, |c| c as u32)
-    }
-}
-
-/// The arg-max of `row`, the first of equals, is `y` once 1e-6 is added to its value. `max` is the row's.
-#[inline(always)]
-fn argmax_is<T: Real>(row: &[T], y: usize, max: T) -> bool {
-    let given = row[y] + T::of_f64(SLACK);
-    given > max || (given == max && !row[..y].contains(&given))
 }
 
 #[cfg(test)]

@@ -5,19 +5,17 @@
 //! leaves that to the order in which its sort happens to put equals, so its own sets may differ by some
 //! such samples between versions.
 
-use std::cmp::Ordering;
-use std::ops::Range;
+mod places;
 
-use ndarray::Array2;
+use std::cmp::Ordering;
+
 use rayon::prelude::*;
 
-use super::confident::{Counted, by_class};
+use super::confident::{Cells, Counted, by_class};
 use super::error::DetectError;
 use super::quality::best_other_value;
 use crate::arrays::{Real, Rows, block_rows};
-
-/// Running values side by side in the inner loop.
-const LANES: usize = 8;
+use places::by_noise_rate;
 
 /// A rule that says which labels are wrong; names as cleanlab spells them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,8 +74,8 @@ impl Filter {
 }
 
 /// (N) true = label issue. `counted` is what was counted of the same `p` (N, k) and `labels` (N);
-/// `pace` as there. At most O(N k + N log N); memory 8 bytes a sample and thread, and one pair of classes
-/// (k, k) a thread for [`Filter::PruneByNoiseRate`].
+/// `pace` as there. At most O(N k + N log N); memory 8 bytes a sample (f64: 16), and for
+/// [`Filter::PruneByNoiseRate`] up to (k, k) values a thread.
 ///
 /// # Errors
 /// Cancelled.
@@ -90,11 +88,11 @@ pub fn label_issues<T: Real>(
 ) -> Result<Vec<bool>, DetectError> {
     let k = p.shape().1;
     let mut issues = match filter {
-        Filter::PruneByNoiseRate => by_noise_rate(p, labels, &to_prune(counted, labels), pace)?,
+        Filter::PruneByNoiseRate => by_noise_rate(p, labels, counted, &to_prune(counted, labels), pace)?,
         Filter::PruneByClass => by_lowest(counted, labels, &to_prune(counted, labels)),
         Filter::Both => {
             let prune = to_prune(counted, labels);
-            let mut issues = by_noise_rate(p, labels, &prune, pace)?;
+            let mut issues = by_noise_rate(p, labels, counted, &prune, pace)?;
             let lowest = by_lowest(counted, labels, &prune);
             issues.iter_mut().zip(lowest).for_each(|(a, b)| *a &= b);
             issues
@@ -133,17 +131,20 @@ pub fn label_issues<T: Real>(
 
 /// How many samples to take for each pair [given, other]; on the diagonal, how many stay. Every class
 /// keeps at least one: what the diagonal lacks is taken evenly from the pairs that have any.
-fn to_prune<T: Real>(counted: &Counted<T>, labels: &[u32]) -> Array2<u64> {
-    let mut joint = counted.joint(labels);
+fn to_prune<T: Real>(counted: &Counted<T>, labels: &[u32]) -> Cells {
     // cleanlab prunes by the counts as calibrated to the number of labels of each class
-    joint = super::confident::calibrated_joint(&joint, labels);
-    for (i, mut row) in joint.rows_mut().into_iter().enumerate() {
-        let diagonal = row[i];
+    let mut joint = counted.cells(labels).calibrated(labels);
+    for i in 0..joint.classes() {
+        let cells = joint.starts[i]..joint.starts[i + 1];
+        let row = &mut joint.counts[cells.clone()];
+        // the joint has every cell of its diagonal
+        let Ok(at) = joint.columns[cells].binary_search(&(i as u32)) else { continue };
+        let diagonal = row[at];
         let raised = diagonal.max(1);
         let pairs = row.iter().filter(|v| **v > 0).count().saturating_sub(1).max(1);
         let less = (raised - diagonal) as f64 / pairs as f64;
-        row.mapv_inplace(|v| (v as f64 - less).max(0.0) as u64);
-        row[i] = raised;
+        row.iter_mut().for_each(|v| *v = (*v as f64 - less).max(0.0) as u64);
+        row[at] = raised;
     }
     joint
 }
@@ -170,13 +171,15 @@ fn mark_lowest<T: Real>(scores: &[T], mut rows: Vec<u32>, n: usize, out: &mut [b
     rows.into_iter().for_each(|i| out[i as usize] = true);
 }
 
-fn by_lowest<T: Real>(counted: &Counted<T>, labels: &[u32], prune: &Array2<u64>) -> Vec<bool> {
-    let k = prune.nrows();
+fn by_lowest<T: Real>(counted: &Counted<T>, labels: &[u32], prune: &Cells) -> Vec<bool> {
+    let k = prune.classes();
     let (rows, starts) = by_class(labels, k);
     let mut out = vec![false; labels.len()];
     for c in 0..k {
         let members = &rows[starts[c]..starts[c + 1]];
-        let stay = prune[[c, c]] as usize;
+        let cells = prune.starts[c]..prune.starts[c + 1];
+        let stay = prune.columns[cells.clone()].iter().zip(&prune.counts[cells]);
+        let stay = stay.filter(|(j, _)| **j as usize == c).map(|(_, n)| *n as usize).sum();
         if members.len() > 1 {
             mark_lowest(
                 &counted.self_confidence,
@@ -187,148 +190,6 @@ fn by_lowest<T: Real>(counted: &Counted<T>, labels: &[u32], prune: &Array2<u64>)
         }
     }
     out
-}
-
-/// A sample competing for a place; the least is the first to get one.
-#[derive(Clone, Copy, PartialEq)]
-struct Candidate<T> {
-    margin: T,
-    row: u32,
-}
-
-impl<T: Real> Eq for Candidate<T> {}
-
-impl<T: Real> Ord for Candidate<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let margins = other.margin.partial_cmp(&self.margin).unwrap_or(Ordering::Equal);
-        margins.then(self.row.cmp(&other.row))
-    }
-}
-
-impl<T: Real> PartialOrd for Candidate<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// The best so far for each pair of classes, of one range of rows.
-struct Places<T> {
-    k: usize,
-    /// Index into `lists` for each pair [given, other]; `NONE` where nothing is to be taken.
-    slots: Vec<u32>,
-    /// Candidates of each pair, at most twice as many as there is room for; the best among them.
-    lists: Vec<Vec<Candidate<T>>>,
-    room: Vec<usize>,
-    /// (k, k) what a margin must exceed to get a place.
-    bar: Vec<T>,
-}
-
-const NONE: u32 = u32::MAX;
-
-impl<T: Real> Places<T> {
-    fn new(prune: &Array2<u64>, counts: &[usize]) -> Self {
-        let k = prune.nrows();
-        let mut out = Self {
-            k,
-            slots: vec![NONE; k * k],
-            lists: Vec::new(),
-            room: Vec::new(),
-            bar: vec![T::INFINITY; k * k],
-        };
-        for ((i, j), &n) in prune.indexed_iter() {
-            if i != j && n > 0 && counts[i] > 1 {
-                out.slots[i * k + j] = out.lists.len() as u32;
-                out.lists.push(Vec::new());
-                out.room.push(usize::try_from(n).unwrap_or(usize::MAX).min(counts[i]));
-                out.bar[i * k + j] = T::NEG_INFINITY;
-            }
-        }
-        out
-    }
-
-    /// Rows must come in rising order.
-    #[inline(always)]
-    fn see(&mut self, row: &[T], y: usize, at: u32) {
-        let bar = &self.bar[y * self.k..(y + 1) * self.k];
-        let given = row[y];
-        let mut over = [false; LANES];
-        let (chunks, rest) = row.as_chunks::<LANES>();
-        let (bar_chunks, bar_rest) = bar.as_chunks::<LANES>();
-        for (chunk, bar) in chunks.iter().zip(bar_chunks) {
-            for l in 0..LANES {
-                over[l] |= chunk[l] - given > bar[l];
-            }
-        }
-        let any = over.contains(&true) || rest.iter().zip(bar_rest).any(|(v, bar)| *v - given > *bar);
-        if any {
-            for (j, &v) in row.iter().enumerate() {
-                if v - given > self.bar[y * self.k + j] {
-                    self.admit(y * self.k + j, Candidate { margin: v - given, row: at });
-                }
-            }
-        }
-    }
-
-    /// When the list is full its better half stays, and the bar rises to the worst of those: each
-    /// candidate costs O(1) on average, which a heap does not.
-    #[inline(never)]
-    fn admit(&mut self, pair: usize, candidate: Candidate<T>) {
-        let slot = self.slots[pair] as usize;
-        let (list, room) = (&mut self.lists[slot], self.room[slot]);
-        list.push(candidate);
-        if list.len() >= 2 * room {
-            let (_, last, _) = list.select_nth_unstable(room - 1);
-            self.bar[pair] = last.margin;
-            list.truncate(room);
-        }
-    }
-}
-
-fn by_noise_rate<T: Real>(
-    p: &dyn Rows<T>,
-    labels: &[u32],
-    prune: &Array2<u64>,
-    pace: &(dyn Fn(usize) -> bool + Sync),
-) -> Result<Vec<bool>, DetectError> {
-    let (n, k) = p.shape();
-    let mut counts = vec![0usize; k];
-    labels.iter().for_each(|&y| counts[y as usize] += 1);
-    // one range a thread; who gets a place does not depend on where the ranges end
-    let threads = rayon::current_num_threads().max(1);
-    let ranges: Vec<Range<usize>> = (0..threads).map(|t| n * t / threads..n * (t + 1) / threads).collect();
-    let rows = block_rows(k);
-    let walked: Vec<Option<Places<T>>> = ranges
-        .into_par_iter()
-        .map(|range| {
-            let mut places = Places::new(prune, &counts);
-            let mut buffer = Vec::new();
-            let mut start = range.start;
-            while start < range.end {
-                let take = rows.min(range.end - start);
-                let block = p.block(start, take, &mut buffer);
-                for (i, row) in block.chunks_exact(k).enumerate() {
-                    places.see(row, labels[start + i] as usize, (start + i) as u32);
-                }
-                start += take;
-                if !pace(take) {
-                    return None;
-                }
-            }
-            Some(places)
-        })
-        .collect();
-    let walked: Vec<Places<T>> = walked.into_iter().collect::<Option<_>>().ok_or(DetectError::Cancelled)?;
-    let mut out = vec![false; n];
-    let room = walked.first().map(|w| w.room.clone()).unwrap_or_default();
-    for (slot, &room) in room.iter().enumerate() {
-        let mut all: Vec<Candidate<T>> = walked.iter().flat_map(|w| w.lists[slot].iter().copied()).collect();
-        if room < all.len() {
-            all.select_nth_unstable(room - 1);
-            all.truncate(room);
-        }
-        all.into_iter().for_each(|c| out[c.row as usize] = true);
-    }
-    Ok(out)
 }
 
 #[cfg(test)]

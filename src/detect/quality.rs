@@ -7,14 +7,15 @@
 use ndarray::ArrayView1;
 use rayon::prelude::*;
 
+use super::confident::{SURE_OF_SUM, check, check_values};
 use super::error::DetectError;
+use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes};
 use crate::arrays::{Real, Rows, block_rows};
 
 /// Probabilities below this count as this, so that logarithms stay finite.
 const TINY: f64 = f32::MIN_POSITIVE as f64;
 /// cleanlab's lower bound of what it divides by.
 const CLIP: f64 = 1e-6;
-const LANES: usize = 8;
 
 /// A score of one label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,10 +56,7 @@ impl Quality {
 /// `pace(rows)` is told how many more rows were read and cancels by returning false. O(N k).
 ///
 /// # Errors
-/// Cancelled.
-///
-/// # Panics
-/// When lengths differ or a label is out of range: count first.
+/// Those of [`super::confident::Counted::of`], which need not have run before.
 pub fn scores<T: Real>(
     p: &dyn Rows<T>,
     labels: &[u32],
@@ -67,39 +65,150 @@ pub fn scores<T: Real>(
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<Vec<f64>>, DetectError> {
     let (n, k) = p.shape();
-    assert_eq!(labels.len(), n, "labels of scores");
+    check(n, k, labels)?;
     let rows = block_rows(k);
     let shift = adjust.map(Shift::of);
+    let entropy = wanted.contains(&Quality::ConfidenceWeightedEntropy);
     let mut out = vec![vec![0f64; n]; wanted.len()];
     // blocks of all the vectors side by side, so that one pass fills them
     let mut blocks: Vec<Vec<&mut [f64]>> = (0..n.div_ceil(rows)).map(|_| Vec::new()).collect();
     for vector in &mut out {
         blocks.iter_mut().zip(vector.chunks_mut(rows)).for_each(|(b, chunk)| b.push(chunk));
     }
-    let ends: Vec<bool> = blocks
+    // all blocks are read, so that the fault named is the first whatever the threads do
+    let ends: Vec<Result<(), DetectError>> = blocks
         .into_par_iter()
         .enumerate()
-        .map_init(
-            || (Vec::new(), Vec::new()),
-            |(buffer, shifted), (b, mut outs)| {
-                let start = b * rows;
-                let take = rows.min(n - start);
-                let block = p.block(start, take, buffer);
-                for (i, row) in block.chunks_exact(k).enumerate() {
-                    let y = labels[start + i] as usize;
-                    for (out, quality) in outs.iter_mut().zip(wanted) {
-                        out[i] = match &shift {
-                            None => score(row, y, *quality),
-                            Some(shift) => score(shift.apply(row, shifted), y, *quality),
-                        };
-                    }
-                }
-                pace(take)
-            },
-        )
+        .map_init(Vec::new, |buffer, (b, mut outs)| {
+            let first = b * rows;
+            let take = rows.min(n - first);
+            let (block, labels) = (p.block(first, take, buffer), &labels[first..first + take]);
+            let outs = &mut outs[..];
+            lanes::run(Score { block, k, labels, first, wanted, entropy, shift: shift.as_ref(), outs })?;
+            if pace(take) { Ok(()) } else { Err(DetectError::Cancelled) }
+        })
         .collect();
-    if ends.contains(&false) { Err(DetectError::Cancelled) } else { Ok(out) }
+    ends.into_iter().collect::<Result<(), _>>()?;
+    Ok(out)
 }
+
+/// Checks and scores the rows of one block, the first of them number `first`.
+struct Score<'a, 'b, T> {
+    block: &'a [T],
+    k: usize,
+    labels: &'a [u32],
+    first: usize,
+    wanted: &'a [Quality],
+    /// The entropy is among what is wanted.
+    entropy: bool,
+    shift: Option<&'a Shift>,
+    outs: &'a mut [&'b mut [f64]],
+}
+
+impl<T: Real> Kernel<T> for Score<'_, '_, T> {
+    type Out = Result<(), DetectError>;
+
+    #[inline(always)]
+    fn run<L: Lanes<T>>(self) -> Self::Out {
+        let ln_k = (self.k as f64).ln();
+        let mut shifted = Vec::new();
+        // some rows at a time, so that the scores' own loops are short of nothing
+        let mut facts = [Facts { given: 0.0, other: 0.0, entropy: 0.0 }; TOGETHER];
+        for (r, rows) in self.block.chunks(TOGETHER * self.k).enumerate() {
+            let from = r * TOGETHER;
+            for (i, row) in rows.chunks_exact(self.k).enumerate() {
+                let y = self.labels[from + i] as usize;
+                let (other, entropy) = read::<T, L>(row, y, self.first + from + i, self.entropy)?;
+                facts[i] = match self.shift {
+                    None => Facts { given: row[y].to_f64(), other, entropy },
+                    Some(shift) => {
+                        let row = shift.apply(row, &mut shifted);
+                        let entropy = if self.entropy { entropy_of_doubles(row) } else { 0.0 };
+                        Facts { given: row[y], other: best_other_value(row, y), entropy }
+                    }
+                };
+            }
+            let n = rows.len() / self.k;
+            for (out, quality) in self.outs.iter_mut().zip(self.wanted) {
+                quality.score(&facts[..n], ln_k, &mut out[from..from + n]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks row number `at`; the largest probability but that of `y`, and the entropy if it is wanted.
+#[inline(always)]
+fn read<T: Real, L: Lanes<T>>(
+    row: &[T],
+    y: usize,
+    at: usize,
+    entropy: bool,
+) -> Result<(f64, f64), DetectError> {
+    let zero = L::splat(T::ZERO);
+    let mut min = L::splat(T::INFINITY);
+    let mut max = L::splat(T::NEG_INFINITY);
+    let (mut second, mut sum, mut terms) = (max, zero, zero);
+    // single precision goes through the lanes' logarithm, double through the library's
+    let single = entropy && size_of::<T>() < size_of::<f64>();
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        let v = L::load(chunk);
+        min = v.min(min);
+        second = v.min(max).max(second);
+        max = v.max(max);
+        sum = sum.add(v);
+        if single {
+            terms = terms.add(v.x_ln_x());
+        }
+    }
+    let mut whole = T::ZERO;
+    if single {
+        whole = terms.store().iter().fold(T::ZERO, |sum, v| sum + *v);
+    }
+    if !rest.is_empty() {
+        // the last eight once more, or what there is of them: those not seen yet
+        let mut last = [T::ZERO; LANES];
+        match row.last_chunk() {
+            Some(values) => last = *values,
+            None => last[LANES - rest.len()..].copy_from_slice(rest),
+        }
+        let v = L::load(&last);
+        let new =
+            L::load(&std::array::from_fn(|l| if l >= LANES - rest.len() { T::INFINITY } else { T::ZERO }));
+        let new = new.above(zero);
+        let high = new.select(v, L::splat(T::NEG_INFINITY));
+        min = v.min(min);
+        second = high.min(max).max(second);
+        max = high.max(max);
+        sum = sum.add(new.select(v, zero));
+        if single {
+            let terms = v.x_ln_x().store();
+            whole = whole + terms[LANES - rest.len()..].iter().fold(T::ZERO, |sum, v| sum + *v);
+        }
+    }
+    let most = max.highest();
+    let total = sum.total().to_f64();
+    // sums on the edge depend on the order in which they are formed
+    if !((total - 1.0).abs() <= SURE_OF_SUM && min.at_least(zero).bits() == ALL && most.to_f64() <= 1.0) {
+        check_values(row, at)?;
+    }
+    let other = if row[y] < most {
+        most
+    } else {
+        let best = max.at_least(L::splat(most));
+        if best.bits().is_power_of_two() { best.select(second, max).highest() } else { most }
+    };
+    let entropy = match (entropy, single) {
+        (true, false) => entropy_of_doubles(row),
+        _ => -whole.to_f64(),
+    };
+    Ok((other.to_f64(), entropy))
+}
+
+/// Every lane's bit.
+const ALL: u32 = (1 << LANES) - 1;
+const TOGETHER: usize = 64;
 
 struct Shift {
     add: Vec<f64>,
@@ -120,72 +229,42 @@ impl Shift {
     }
 }
 
-fn score<T: Real>(row: &[T], y: usize, quality: Quality) -> f64 {
-    let given = row[y].to_f64();
-    match quality {
-        Quality::SelfConfidence => given,
-        Quality::NormalizedMargin => (given - best_other_value(row, y).to_f64() + 1.0) / 2.0,
-        Quality::LogMargin => {
-            let ln = |v: f64| v.max(TINY).ln();
-            ln(given) - ln(best_other_value(row, y).to_f64())
-        }
-        Quality::ConfidenceWeightedEntropy => {
-            let doubt = entropy(row) / (row.len() as f64).ln() / given.max(CLIP);
-            if doubt <= 0.0 {
-                return f64::from(u8::from(given > CLIP));
+/// What the scores of one row are made of.
+#[derive(Clone, Copy)]
+struct Facts {
+    given: f64,
+    /// The largest probability but that of the label.
+    other: f64,
+    entropy: f64,
+}
+
+impl Quality {
+    #[inline(always)]
+    fn score(self, facts: &[Facts], ln_k: f64, out: &mut [f64]) {
+        let each = out.iter_mut().zip(facts);
+        match self {
+            Quality::SelfConfidence => each.for_each(|(out, f)| *out = f.given),
+            Quality::NormalizedMargin => each.for_each(|(out, f)| *out = (f.given - f.other + 1.0) / 2.0),
+            Quality::LogMargin => {
+                let ln = |v: f64| v.max(TINY).ln();
+                each.for_each(|(out, f)| *out = ln(f.given) - ln(f.other));
             }
-            (doubt + 1.0).ln() / doubt.max(CLIP)
+            Quality::ConfidenceWeightedEntropy => each.for_each(|(out, f)| {
+                let doubt = f.entropy / ln_k / f.given.max(CLIP);
+                *out = if doubt <= 0.0 {
+                    f64::from(u8::from(f.given > CLIP))
+                } else {
+                    (doubt + 1.0).ln() / doubt.max(CLIP)
+                };
+            }),
         }
     }
 }
 
-/// H(p) = - sum p ln p, with 0 ln 0 = 0. Single precision goes through [`ln`], double through the
-/// library.
-fn entropy<T: Real>(row: &[T]) -> f64 {
-    if size_of::<T>() == size_of::<f64>() {
-        let x_ln_x = |v: &T| if v.to_f64() > 0.0 { v.to_f64() * v.to_f64().ln() } else { 0.0 };
-        return -row.iter().map(x_ln_x).sum::<f64>();
-    }
-    let x_ln_x = |v: &T| {
-        let v = v.to_f64() as f32;
-        v * ln(v.max(f32::MIN_POSITIVE))
-    };
-    let mut sums = [0f32; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        for l in 0..LANES {
-            sums[l] += x_ln_x(&chunk[l]);
-        }
-    }
-    let whole: f32 = sums.iter().sum::<f32>() + rest.iter().map(x_ln_x).sum::<f32>();
-    -f64::from(whole)
-}
-
-/// Natural logarithm of a positive normal number without a branch, so that a loop of it becomes vector
-/// code: 2 ulp. (The library's takes a third of an audit.) Source: Cephes `logf`, S. Moshier.
-#[inline(always)]
-fn ln(x: f32) -> f32 {
-    let bits = x.to_bits();
-    // mantissa in [sqrt(1/2), sqrt(2))
-    let shifted = bits.wrapping_sub(0x3f35_04f3);
-    let exponent = (shifted as i32 >> 23) as f32;
-    let x = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(0x3f35_04f3)) - 1.0;
-    let z = x * x;
-    let mut y = 7.037_683_6e-2_f32;
-    for c in [
-        -1.151_461e-1,
-        1.167_699_9e-1,
-        -1.242_014_1e-1,
-        1.424_932_3e-1,
-        -1.666_805_8e-1,
-        2.000_071_5e-1,
-        -2.499_999_4e-1,
-        3.333_333e-1,
-    ] {
-        y = y * x + c;
-    }
-    y = y * x * z + exponent * -2.121_944_4e-4 - 0.5 * z;
-    x + y + exponent * 0.693_359_4
+/// H(p) = - sum p ln p, with 0 ln 0 = 0.
+fn entropy_of_doubles<T: Real>(row: &[T]) -> f64 {
+    let x_ln_x = |v: &T| if v.to_f64() > 0.0 { v.to_f64() * v.to_f64().ln() } else { 0.0 };
+    -row.iter().map(x_ln_x).sum::<f64>()
 }
 
 /// The largest value but that of class `y`.
@@ -256,18 +335,6 @@ mod tests {
     fn no_doubt_at_all() {
         let p = array![[1.0f32, 0.0, 0.0], [1.0, 0.0, 0.0]];
         assert_eq!(all(&p, &[0, 1])[2], [1.0, 0.0]);
-    }
-
-    #[test]
-    fn the_logarithm_is_that_of_the_library() {
-        for i in 1..200_000u32 {
-            let x = f32::from_bits(i * 5000 + 0x0080_0000);
-            if x > 2.0 {
-                break;
-            }
-            let (got, want) = (f64::from(ln(x)), f64::from(x).ln());
-            assert!((got - want).abs() <= 3e-7 * want.abs().max(0.3), "{x}: {got} {want}");
-        }
     }
 
     proptest! {

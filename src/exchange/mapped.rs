@@ -102,6 +102,21 @@ impl Mapped {
         fn each<const N: usize>(data: &[u8], f: fn([u8; N]) -> i128) -> impl Iterator<Item = (usize, i128)> {
             data.as_chunks::<N>().0.iter().map(move |b| f(*b)).enumerate()
         }
+        // NumPy's own integers, all of them labels: without a branch a value
+        if matches!(self.header.dtype, Dtype::I64 | Dtype::U64) {
+            let values = data.as_chunks::<8>().0;
+            let mut seen = 0;
+            let mut labels = Vec::with_capacity(values.len());
+            labels.extend(values.iter().map(|b| {
+                let value = u64::from_le_bytes(*b);
+                seen |= value;
+                value as u32
+            }));
+            // fewer than 32 bits in all of them together: none is negative or huge
+            if seen < u64::from(u32::MAX) {
+                return Ok(labels);
+            }
+        }
         match self.header.dtype {
             Dtype::I8 => each(data, |b| i8::from_le_bytes(b).into()).map(label).collect(),
             Dtype::I16 => each(data, |b| i16::from_le_bytes(b).into()).map(label).collect(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::arrays::rng;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 use proptest::prelude::*;
 use rand::Rng;
 
