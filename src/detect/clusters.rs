@@ -10,7 +10,7 @@ use linfa::DatasetBase;
 use linfa::traits::Fit;
 use linfa_clustering::{KMeans, KMeansInit};
 use linfa_ndarray::Array2 as LinfaArray2;
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand::Rng;
 use rand::seq::index;
 use rayon::prelude::*;
@@ -155,6 +155,48 @@ fn lloyd(x: &Array2<f32>, seeds: Array2<f32>) -> Result<Array2<f32>, DetectError
         .fit(&DatasetBase::from(rows))
         .map_err(|e| failed(&e))?;
     Array2::from_shape_vec(shape, model.centroids().iter().copied().collect()).map_err(|e| failed(&e))
+}
+
+/// Nearest of `k` roughly placed centres of each row: enough to bring similar rows together.
+pub(super) fn rough(x: ArrayView2<'_, f32>, k: usize) -> Vec<u32> {
+    let step = (x.nrows() / (32 * k)).max(1);
+    let sample = x.slice(s![..;step as isize, ..]).to_owned();
+    let seeds = sample.select(Axis(0), &(0..k).map(|c| c * sample.nrows() / k).collect::<Vec<_>>());
+    let centres = (0..4).fold(seeds, |centres, _| {
+        let of = assign(sample.view(), &centres);
+        means(sample.view(), &of, &centres)
+    });
+    assign(x, &centres)
+}
+
+/// Mean of each cluster's rows, summed in f64 row by row; an empty cluster keeps its centre.
+fn means(x: ArrayView2<'_, f32>, of: &[u32], centres: &Array2<f32>) -> Array2<f32> {
+    let (k, d) = centres.dim();
+    // Members by counting sort: each cluster's in the order of the rows.
+    let mut ends = vec![0usize; k + 1];
+    of.iter().for_each(|&c| ends[c as usize + 1] += 1);
+    (0..k).for_each(|c| ends[c + 1] += ends[c]);
+    let mut next = ends.clone();
+    let mut members = vec![0u32; of.len()];
+    for (i, &c) in of.iter().enumerate() {
+        members[next[c as usize]] = i as u32;
+        next[c as usize] += 1;
+    }
+    let mut out = centres.clone();
+    let rows: Vec<_> = out.axis_iter_mut(Axis(0)).enumerate().collect();
+    rows.into_par_iter().for_each(|(c, mut centre)| {
+        let members = &members[ends[c]..ends[c + 1]];
+        if members.is_empty() {
+            return;
+        }
+        let mut sums = vec![0f64; d];
+        for &i in members {
+            sums.iter_mut().zip(x.row(i as usize)).for_each(|(s, v)| *s += f64::from(*v));
+        }
+        let n = members.len() as f64;
+        centre.iter_mut().zip(sums).for_each(|(v, s)| *v = (s / n) as f32);
+    });
+    out
 }
 
 /// Nearest centre of each row, the lower of equals.
