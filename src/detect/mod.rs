@@ -5,12 +5,17 @@
 
 pub mod clusters;
 pub mod confident;
+pub mod duplicates;
 pub mod error;
 pub mod filters;
 pub mod fusion;
+#[cfg(test)]
+mod golden;
 pub mod hierarchy;
 pub mod neighbours;
 pub mod noise;
+pub mod non_iid;
+pub mod outliers;
 pub mod quality;
 pub mod scan;
 

@@ -1,17 +1,20 @@
-//! Exact cosine neighbours by blocked products, and what their labels say of a sample's label.
-//! Memory: one tile per thread; never N x N. Ties go to the lower row, so results repeat bit by bit.
+//! Exact cosine neighbours, and what their labels say of a sample's label.
+//! Memory: one byte a value besides the rows, and a tile per thread; never N x N. Ties go to the lower
+//! row, so results repeat bit by bit.
 
-use ndarray::{Array2, ArrayView2, s};
-use rayon::prelude::*;
+mod codes;
+mod exact;
+mod similarity;
 
+use ndarray::{Array2, ArrayView2};
+
+use self::exact::{Search, worth_coding};
+use super::clusters;
 use super::error::{DetectError, check_features, check_length};
-use crate::arrays::{l2_normalized_rows, product};
+use crate::arrays::l2_normalized_rows;
 
-/// Queries and candidates of one tile: 256 x 2048 x 4 bytes = 2 MiB.
-const QUERIES: usize = 256;
-const CANDIDATES: usize = 2048;
-/// Query blocks between two reports of progress.
-const REPORT_BLOCKS: usize = 16;
+/// From here on the rows are brought into an order of visit first.
+const CLUSTERED_ROWS: usize = 4096;
 
 /// The nearest other samples of each sample, best first.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +26,8 @@ pub struct Neighbours {
 }
 
 /// The `k` nearest other rows of each row of `x` (N, D) by cosine. `progress(done rows, N)` cancels by
-/// returning false. 2 N^2 D floating-point operations.
+/// returning false. At most N^2 D floating-point operations; a third of that time where most pairs
+/// are far from being neighbours.
 pub fn nearest(
     x: ArrayView2<'_, f32>,
     k: usize,
@@ -48,76 +52,39 @@ pub(crate) fn nearest_of_unit_rows(
         });
     }
     let k = k.min(n.saturating_sub(1));
-    let mut index = Array2::zeros((n, k));
-    let mut similarity = Array2::zeros((n, k));
-    let blocks: Vec<usize> = (0..n).step_by(QUERIES).collect();
-    for group in blocks.chunks(REPORT_BLOCKS) {
-        let found: Vec<Vec<Best>> = group.par_iter().map(|&start| block(x, start, k)).collect();
-        for (&start, rows) in group.iter().zip(found) {
-            for (r, best) in rows.into_iter().enumerate() {
-                for (j, (value, i)) in best.entries.into_iter().enumerate() {
-                    index[[start + r, j]] = i;
-                    similarity[[start + r, j]] = value.clamp(-1.0, 1.0);
-                }
-            }
-        }
-        let done = group.last().map_or(n, |last| (last + QUERIES).min(n));
-        if !progress(done, n) {
-            return Err(DetectError::Cancelled);
+    let (mut index, mut similarity) = (Array2::zeros((n, k)), Array2::zeros((n, k)));
+    if k == 0 {
+        return if progress(n, n) {
+            Ok(Neighbours { index, similarity })
+        } else {
+            Err(DetectError::Cancelled)
+        };
+    }
+    let standard = x.as_standard_layout();
+    let coded = worth_coding(x.ncols());
+    let search = Search::new(standard.view(), visiting_order(standard.view()), k, coded);
+    if !search.run(progress) {
+        return Err(DetectError::Cancelled);
+    }
+    for (row, best) in search.into_best() {
+        for (j, (value, other)) in best.entries.into_iter().enumerate() {
+            index[[row as usize, j]] = other;
+            similarity[[row as usize, j]] = value;
         }
     }
     Ok(Neighbours { index, similarity })
 }
 
-/// The k best so far, descending; equals in order of arrival.
-struct Best {
-    k: usize,
-    entries: Vec<(f32, u32)>,
-}
-
-impl Best {
-    /// A value must exceed this to enter.
-    fn bar(&self) -> f32 {
-        if self.entries.len() < self.k { f32::NEG_INFINITY } else { self.entries[self.k - 1].0 }
-    }
-
-    fn insert(&mut self, value: f32, i: u32) {
-        let at = self.entries.partition_point(|e| e.0 >= value);
-        if self.entries.len() == self.k {
-            self.entries.pop();
-        }
-        self.entries.insert(at, (value, i));
-    }
-}
-
-fn block(x: ArrayView2<'_, f32>, start: usize, k: usize) -> Vec<Best> {
+/// Rows so that similar ones stand near each other: by the nearest of some rough centres. Only the
+/// time that the search takes depends on it.
+fn visiting_order(x: ArrayView2<'_, f32>) -> Vec<u32> {
     let n = x.nrows();
-    let queries = x.slice(s![start..(start + QUERIES).min(n), ..]);
-    let mut best: Vec<Best> =
-        (0..queries.nrows()).map(|_| Best { k, entries: Vec::with_capacity(k + 1) }).collect();
-    if k == 0 {
-        return best;
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    if n >= CLUSTERED_ROWS {
+        let of = clusters::rough(x, (n / 256).clamp(16, 128));
+        order.sort_by_key(|&i| of[i as usize]); // stable: by row within a cluster
     }
-    let mut tile = Array2::<f32>::zeros((queries.nrows(), CANDIDATES.min(n)));
-    for from in (0..n).step_by(CANDIDATES) {
-        let candidates = x.slice(s![from..(from + CANDIDATES).min(n), ..]);
-        let width = candidates.nrows();
-        product::tile(tile.slice_mut(s![.., ..width]), queries, candidates.t());
-        for (r, (best, row)) in best.iter_mut().zip(tile.rows_mut()).enumerate() {
-            let row = &mut row.into_slice().expect("rows of a standard matrix are contiguous")[..width];
-            if let Some(own) = row.get_mut((start + r).wrapping_sub(from)) {
-                *own = f32::NEG_INFINITY;
-            }
-            let mut bar = best.bar();
-            for (j, &v) in row.iter().enumerate() {
-                if v > bar {
-                    best.insert(v, (from + j) as u32);
-                    bar = best.bar();
-                }
-            }
-        }
-    }
-    best
+    order
 }
 
 impl Neighbours {
@@ -189,6 +156,7 @@ impl Vote {
 
 #[cfg(test)]
 mod tests {
+    use super::exact::BLOCK;
     use super::*;
     use crate::arrays::{gaussian_matrix, rng};
     use ndarray::array;
@@ -216,11 +184,11 @@ mod tests {
 
     #[test]
     fn agrees_with_sorting_all_pairs_across_tiles() {
-        let n = CANDIDATES + 300;
+        let n = 4 * BLOCK + 300;
         let x = gaussian_matrix(n, 5, &mut rng(31));
         let nn = go(x.view(), 7);
         let unit = l2_normalized_rows(x.view());
-        for i in [0, 1, QUERIES, CANDIDATES - 1, CANDIDATES, n - 1] {
+        for i in [0, 1, BLOCK - 1, BLOCK, 4 * BLOCK, n - 1] {
             let mut all: Vec<(f64, usize)> = (0..n)
                 .filter(|&j| j != i)
                 .map(|j| ((0..5).map(|t| f64::from(unit[[i, t]]) * f64::from(unit[[j, t]])).sum(), j))
@@ -247,6 +215,79 @@ mod tests {
         assert!(message.contains("row 1, column 0"), "{message}");
         let x = Array2::<f32>::ones((3, 2));
         assert_eq!(nearest(x.view(), 1, &mut |_, _| false).unwrap_err(), DetectError::Cancelled);
+    }
+
+    /// The definition: every pair by the one routine.
+    fn all_pairs(x: ArrayView2<'_, f32>, k: usize) -> Neighbours {
+        let unit = l2_normalized_rows(x);
+        let (n, k) = (x.nrows(), k.min(x.nrows().saturating_sub(1)));
+        let (mut index, mut values) = (Array2::zeros((n, k)), Array2::zeros((n, k)));
+        for i in 0..n {
+            let row = |i: usize| unit.row(i).to_slice().unwrap();
+            let mut all: Vec<(f32, usize)> =
+                (0..n).filter(|&j| j != i).map(|j| (similarity::similarity(row(i), row(j)), j)).collect();
+            all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            for (j, (v, other)) in all.into_iter().take(k).enumerate() {
+                (index[[i, j]], values[[i, j]]) = (other as u32, v);
+            }
+        }
+        Neighbours { index, similarity: values }
+    }
+
+    /// Rows around `centres` directions, with copies of rows and rows of zeros among them.
+    fn blobs(n: usize, d: usize, centres: usize, seed: u64) -> Array2<f32> {
+        let mut r = rng(seed);
+        let (c, noise) = (gaussian_matrix(centres, d, &mut r), gaussian_matrix(n, d, &mut r));
+        let mut x =
+            Array2::from_shape_fn((n, d), |(i, j)| (c[[i * 7 % centres, j]] + noise[[i, j]]).max(0.0));
+        for i in (10..n).step_by(37) {
+            let copy = x.row(i - 9).to_owned();
+            x.row_mut(i).assign(&copy);
+        }
+        (5..n).step_by(301).for_each(|i| x.row_mut(i).fill(0.0));
+        x
+    }
+
+    #[test]
+    fn every_filter_order_and_number_of_threads_gives_the_definition() {
+        for (n, d, centres) in [(1300, 96, 9), (CLUSTERED_ROWS + 5, 64, 30), (700, 40, 3), (600, 70, 600)] {
+            let x = blobs(n, d, centres, 3);
+            let want = all_pairs(x.view(), 6);
+            for threads in [1, 3] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                assert!(pool.install(|| go(x.view(), 6)) == want, "{n} x {d}, {threads} threads");
+            }
+            let unit = l2_normalized_rows(x.view());
+            for coded in [false, true] {
+                let backwards: Vec<u32> = (0..n as u32).rev().collect();
+                let search = Search::new(unit.view(), backwards, 6, coded);
+                assert!(search.run(&mut |_, _| true));
+                for (row, best) in search.into_best() {
+                    let found: Vec<u32> = best.entries.iter().map(|e| e.1).collect();
+                    assert_eq!(found, want.index.row(row as usize).to_vec(), "{n} x {d}, coded {coded}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_rows_and_rows_of_zeros() {
+        for x in [Array2::<f32>::ones((600, 80)), Array2::zeros((600, 80))] {
+            let nn = go(x.view(), 3);
+            assert_eq!(nn.index.row(0).to_vec(), [1, 2, 3]);
+            assert_eq!(nn.index.row(599).to_vec(), [0, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn progress_ends_at_all_rows() {
+        let mut seen = Vec::new();
+        nearest(blobs(1100, 8, 3, 1).view(), 2, &mut |done, n| {
+            seen.push((done, n));
+            true
+        })
+        .unwrap();
+        assert_eq!(seen.last(), Some(&(1100, 1100)));
     }
 
     proptest! {
