@@ -5,13 +5,16 @@
 //! bias not penalised. That is scikit-learn's `LogisticRegression(C)` with `l2 = 1 / (C * sum_i w_i)`.
 
 mod lbfgs;
+mod precondition;
 mod problem;
+pub(in crate::train) mod softmax;
 
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
 use self::lbfgs::{State, Stop, minimize};
-use self::problem::{Problem, softmax_row};
+use self::problem::Problem;
+use self::softmax::softmax_row;
 use super::error::{TrainError, check_labels, check_length};
 use crate::arrays::{Standardizer, first_not_finite, matmul};
 
