@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::precondition::Preconditioner;
@@ -77,6 +78,19 @@ impl State {
             yardstick,
             iterations: 0,
         }
+    }
+}
+
+impl State {
+    /// Goes on from another head: `weights` (k, d), primal coordinates only. Two products.
+    pub(super) fn move_to(&mut self, problem: &Problem<'_>, weights: &Array2<f32>, bias: &[f32]) {
+        self.point.w = weights.t().iter().copied().collect();
+        self.point.b.copy_from_slice(bias);
+        problem.image(&self.point.w, &mut self.image);
+        let no_step = vec![0.0; bias.len()];
+        self.here = problem.evaluate(&self.image, bias, 0.0, &self.step_image, &no_step, &mut self.residual);
+        self.gradient = problem.gradient(&self.residual, &self.here.bias);
+        self.memory.clear();
     }
 }
 
@@ -229,8 +243,7 @@ struct Line<'a, 'p> {
 impl Line<'_, '_> {
     /// Value and slope of the whole objective at `t`.
     fn at(&self, t: f64, residual: &mut [f32]) -> (f64, f64, Evaluation) {
-        let e =
-            self.problem.evaluate(self.image, self.bias, t, self.step_image, &self.direction.b, residual);
+        let e = self.problem.evaluate(self.image, self.bias, t, self.step_image, &self.direction.b, residual);
         let penalty = 0.5 * self.l2 * (self.squares + 2.0 * t * self.mixed + t * t * self.step_squares);
         let slope = e.slope + self.l2 * (self.mixed + t * self.step_squares);
         (e.loss + penalty, slope, e)

@@ -58,8 +58,7 @@ impl Preconditioner {
     /// The guess times `w` (d, k), `curvature` (k) being h. The bias is not part of it.
     pub(super) fn apply(&self, w: &[f32], curvature: &[f64], l2: f64) -> Vec<f32> {
         let k = curvature.len();
-        let view =
-            ArrayView2::from_shape((self.directions.nrows(), k), w).expect("w has d x k entries");
+        let view = ArrayView2::from_shape((self.directions.nrows(), k), w).expect("w has d x k entries");
         let rest: Vec<f64> = curvature.iter().map(|h| 1.0 / (h * self.tail + l2)).collect();
         let mut along = matmul(self.directions.t(), view);
         for (mut row, value) in along.rows_mut().into_iter().zip(&self.values) {

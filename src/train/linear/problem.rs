@@ -124,6 +124,11 @@ impl<'a> Problem<'a> {
         Point { w: vec![0.0; p * self.k], b, metric }
     }
 
+    /// The coordinates are W.
+    pub(super) fn is_primal(&self) -> bool {
+        self.gram.is_none()
+    }
+
     /// n k.
     pub(super) fn n_logits(&self) -> usize {
         self.y.len() * self.k
@@ -154,11 +159,8 @@ impl<'a> Problem<'a> {
         let (n, d) = self.x.dim();
         let residual = ArrayView2::from_shape((n, self.k), residual).expect("residual has n x k entries");
         let rows = PRODUCT_ROWS.max(n.div_ceil((PARTIAL_LIMIT / (d * self.k).max(1)).max(1)));
-        let blocks: Vec<_> = self
-            .x
-            .axis_chunks_iter(Axis(0), rows)
-            .zip(residual.axis_chunks_iter(Axis(0), rows))
-            .collect();
+        let blocks: Vec<_> =
+            self.x.axis_chunks_iter(Axis(0), rows).zip(residual.axis_chunks_iter(Axis(0), rows)).collect();
         let parts: Vec<Array2<f32>> = blocks
             .into_par_iter()
             .map(|(x, r)| {
