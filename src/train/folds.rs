@@ -141,9 +141,9 @@ pub fn out_of_fold(
 /// One fold against the rest.
 pub(super) struct Split {
     pub(super) held: Vec<usize>,
-    train_x: Array2<f32>,
-    train_y: Vec<usize>,
-    held_x: Array2<f32>,
+    pub(super) train_x: Array2<f32>,
+    pub(super) train_y: Vec<usize>,
+    pub(super) held_x: Array2<f32>,
 }
 
 impl Split {
@@ -178,6 +178,31 @@ impl Split {
 
     pub(super) fn n_train(&self) -> usize {
         self.train_y.len()
+    }
+
+    /// Probabilities (held-out rows, `n_classes`) by any head: `judge(labels, k)` trains on `train_x`
+    /// and labels in 0..k, the classes that have training samples counted through, and gives
+    /// (held-out rows, k). What it did not see is treated as in [`fit_fold`].
+    pub(super) fn judge(
+        &self,
+        n_classes: usize,
+        judge: impl FnOnce(&[usize], usize) -> Result<Array2<f32>, TrainError>,
+    ) -> Result<Array2<f32>, TrainError> {
+        let present = present_classes(&self.train_y, n_classes);
+        let mut p = Array2::zeros((self.held.len(), n_classes));
+        if let [only] = present[..] {
+            p.column_mut(only).fill(1.0);
+        } else {
+            let mut index = vec![0; n_classes];
+            present.iter().enumerate().for_each(|(i, &c)| index[c] = i);
+            let labels: Vec<usize> = self.train_y.iter().map(|&c| index[c]).collect();
+            let judged = judge(&labels, present.len())?;
+            for (from, &to) in judged.columns().into_iter().zip(&present) {
+                p.column_mut(to).assign(&from);
+            }
+        }
+        smooth_absent(&mut p, &present, self.n_train());
+        Ok(p)
     }
 
     /// Probabilities of the held-out rows for each penalty in turn; see [`LinearHead::fit_path`].
@@ -258,6 +283,54 @@ mod tests {
                 }
             }
             prop_assert!(folds.iter().all(|&f| f < 5));
+        }
+
+        #[test]
+        fn groups_of_any_numbers_and_sizes_stay_together_and_stratified(
+            labelled in prop::collection::vec((0usize..4, 0u32..40), 1..200),
+            n_folds in 2usize..7,
+            seed: u64,
+        ) {
+            // Group numbers with gaps, members scattered, labels within a group mixed.
+            let (y, groups): (Vec<usize>, Vec<u32>) =
+                labelled.into_iter().map(|(c, g)| (c, g.wrapping_mul(0x9E37_79B9))).unzip();
+            let folds = stratified_folds(&y, 4, n_folds, Some(&groups), seed);
+            prop_assert_eq!(&folds, &stratified_folds(&y, 4, n_folds, Some(&groups), seed));
+            let mut fold_of = std::collections::BTreeMap::new();
+            for (g, f) in groups.iter().zip(&folds) {
+                prop_assert_eq!(*fold_of.entry(*g).or_insert(*f), *f);
+                prop_assert!(*f < n_folds);
+            }
+            // A group goes where its classes are fewest, so a class's folds differ by no more than
+            // what whole groups bring at once: all its classes together.
+            let largest = groups.iter().map(|g| groups.iter().filter(|h| *h == g).count()).max().unwrap();
+            for class in 0..4 {
+                let c = counts(&y, &folds, class, n_folds);
+                let all = c.iter().sum::<usize>();
+                let bound = all.div_ceil(n_folds) + 4 * largest;
+                prop_assert!(*c.iter().max().unwrap() <= bound, "{c:?} {largest}");
+            }
+        }
+
+        #[test]
+        fn groups_of_one_class_and_of_one_sample_are_stratified(
+            y in prop::collection::vec(0usize..5, 1..150),
+            pairs: bool,
+            n_folds in 2usize..7,
+            seed: u64,
+        ) {
+            // Every sample its own group, or two of the same class a group.
+            let mut y = y;
+            let size = if pairs { 2 } else { 1 };
+            for i in 0..y.len() {
+                y[i] = y[i - i % size];
+            }
+            let groups: Vec<u32> = (0..y.len()).map(|i| (i / size) as u32).collect();
+            let folds = stratified_folds(&y, 5, n_folds, Some(&groups), seed);
+            for class in 0..5 {
+                let c = counts(&y, &folds, class, n_folds);
+                prop_assert!(c.iter().max().unwrap() - c.iter().min().unwrap() <= size, "{c:?}");
+            }
         }
 
         #[test]

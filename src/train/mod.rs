@@ -3,17 +3,25 @@
 //!
 //! Class `c` is column `c` everywhere (the taxonomy's class order); rows are samples.
 
+pub mod dynamics;
 pub mod error;
 pub mod folds;
 pub mod linear;
 pub mod metrics;
+pub mod mlp;
 pub mod onnx;
+pub mod prototype;
 pub mod recipe;
 pub mod selection;
+pub mod temperature;
 
+pub use dynamics::{Dynamics, DynamicsParams, dynamics};
 pub use error::TrainError;
 pub use folds::{fit_fold, holdout_split, out_of_fold, stratified_folds};
 pub use linear::{LinearHead, LinearParams};
 pub use metrics::{ClassMetrics, Metrics, evaluate};
+pub use mlp::{MlpParams, mlp_fold};
+pub use prototype::prototype_fold;
 pub use recipe::{Recipe, RecipeError};
-pub use selection::{FoldPath, Selection, fit_fold_path, select};
+pub use selection::{FoldPath, FoldStep, Selection, fit_fold_path, grid_for_fold, select};
+pub use temperature::{apply_temperature, fit_temperature};

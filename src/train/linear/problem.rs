@@ -6,15 +6,21 @@
 //! matrix K = X X^T. L-BFGS only ever forms sums and inner products, so it takes the same steps in
 //! both; for n < d the dual touches n x n instead of n x d numbers per iteration.
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
+use super::precondition::{Preconditioner, curvature};
+use super::softmax::{dot as dot_f32, softmax_row};
+use crate::arrays::product::{matmul_into, tile};
 use crate::arrays::{dot, matmul};
 
 /// The Gram matrix may take this many entries (64 Mi x 4 bytes = 256 MiB).
 const GRAM_LIMIT: usize = 1 << 26;
 /// Rows whose losses one task sums; fixed, so that the order of summation is.
 const BLOCK_ROWS: usize = 256;
+/// Rows of one block of X^T R, and numbers that all blocks' results may take (256 MiB).
+const PRODUCT_ROWS: usize = 2048;
+const PARTIAL_LIMIT: usize = 1 << 26;
 
 pub(super) struct Problem<'a> {
     /// (n, d), standardised.
@@ -49,6 +55,21 @@ impl Point {
         }
     }
 
+    /// self += factor * weights of other, with the metric part, the bias left alone.
+    pub(super) fn add_weights(&mut self, factor: f64, other: &Point) {
+        axpy(&mut self.w, factor, &other.w);
+        if let (Some(m), Some(o)) = (&mut self.metric, &other.metric) {
+            axpy(m, factor, o);
+        }
+    }
+
+    /// Gradient of loss + l2/2 |W|^2 at `at`, `self` being that of the loss alone.
+    pub(super) fn penalized(&self, at: &Point, l2: f64) -> Point {
+        let mut g = self.clone();
+        g.add_weights(l2, at);
+        g
+    }
+
     /// Inner product of the heads; `other` must carry its metric part in the dual.
     pub(super) fn dot(&self, other: &Point) -> f64 {
         self.dot_weights(other) + dot(&self.b, &other.b)
@@ -74,8 +95,8 @@ pub(super) struct Evaluation {
     pub(super) loss: f64,
     /// Its derivative along the direction.
     pub(super) slope: f64,
-    /// weight_i * (p_i - onehot(y_i)), (n, k) flat.
-    pub(super) residual: Vec<f32>,
+    /// Its derivatives by the bias, (k).
+    pub(super) bias: Vec<f64>,
 }
 
 impl<'a> Problem<'a> {
@@ -91,40 +112,71 @@ impl<'a> Problem<'a> {
         Self { x, y, k, weights, gram: None }
     }
 
-    pub(super) fn zero(&self) -> Point {
+    /// No weights, and the bias that is best without any: the logarithm of the classes' shares.
+    pub(super) fn start(&self) -> Point {
         let p = self.gram.as_ref().map_or(self.x.ncols(), Array2::nrows);
         let metric = self.gram.as_ref().map(|_| vec![0.0; p * self.k]);
-        Point { w: vec![0.0; p * self.k], b: vec![0.0; self.k], metric }
+        let mut shares = vec![0f64; self.k];
+        self.y.iter().zip(self.weights).for_each(|(&c, w)| shares[c] += f64::from(*w));
+        // A class whose samples all weigh 0 has no finite best bias.
+        let least = 1e-3 / self.y.len().max(1) as f64;
+        let b = shares.into_iter().map(|s| s.max(least).ln() as f32).collect();
+        Point { w: vec![0.0; p * self.k], b, metric }
     }
 
-    /// Logits that coordinates `w` give to every row, without the bias: (n, k) flat.
-    pub(super) fn image(&self, w: &[f32]) -> Vec<f32> {
+    /// The coordinates are W.
+    pub(super) fn is_primal(&self) -> bool {
+        self.gram.is_none()
+    }
+
+    /// n k.
+    pub(super) fn n_logits(&self) -> usize {
+        self.y.len() * self.k
+    }
+
+    /// Logits (n, k) that coordinates `w` give to every row, without the bias, into `out`.
+    pub(super) fn image(&self, w: &[f32], out: &mut [f32]) {
         let left = self.gram.as_ref().map_or(self.x, |g| g.view());
         let w = ArrayView2::from_shape((left.ncols(), self.k), w).expect("w has p x k entries");
-        into_flat(matmul(left, w))
+        let out = ArrayViewMut2::from_shape((left.nrows(), self.k), out).expect("out has n x k entries");
+        matmul_into(out, left, w);
     }
 
-    /// Gradient of loss + l2/2 |W|^2 at `at`, whose logits without bias are `image`.
-    pub(super) fn gradient(&self, residual: &[f32], at: &Point, l2: f64) -> Point {
-        let n = self.y.len();
-        let view = ArrayView2::from_shape((n, self.k), residual).expect("residual has n x k entries");
-        let mut b = vec![0f64; self.k];
-        for row in residual.chunks_exact(self.k) {
-            for (s, v) in b.iter_mut().zip(row) {
-                *s += f64::from(*v);
-            }
+    /// Gradient of the loss alone.
+    pub(super) fn gradient(&self, residual: &[f32], bias: &[f64]) -> Point {
+        let b = bias.iter().map(|v| *v as f32).collect();
+        if self.gram.is_none() {
+            return Point { w: self.transposed_product(residual), b, metric: None };
         }
-        let b = b.into_iter().map(|v| v as f32).collect();
-        let mut w = match &self.gram {
-            None => into_flat(matmul(self.x.t(), view)),
-            Some(_) => residual.to_vec(),
-        };
-        axpy(&mut w, l2, &at.w);
-        let metric = self.gram.as_ref().map(|_| self.image(&w));
-        Point { w, b, metric }
+        let mut metric = vec![0.0; residual.len()];
+        self.image(residual, &mut metric);
+        Point { w: residual.to_vec(), b, metric: Some(metric) }
     }
 
-    /// Loss at `image + bias + t * (direction's image and bias)`. O(n k).
+    /// X^T R as (d, k), flat. Blocks of rows are multiplied on their own and added in order: blocks
+    /// of the result alone would be too few to share out, and R^T X is the shape the kernels like.
+    fn transposed_product(&self, residual: &[f32]) -> Vec<f32> {
+        let (n, d) = self.x.dim();
+        let residual = ArrayView2::from_shape((n, self.k), residual).expect("residual has n x k entries");
+        let rows = PRODUCT_ROWS.max(n.div_ceil((PARTIAL_LIMIT / (d * self.k).max(1)).max(1)));
+        let blocks: Vec<_> =
+            self.x.axis_chunks_iter(Axis(0), rows).zip(residual.axis_chunks_iter(Axis(0), rows)).collect();
+        let parts: Vec<Array2<f32>> = blocks
+            .into_par_iter()
+            .map(|(x, r)| {
+                let mut part = Array2::zeros((self.k, d));
+                tile(part.view_mut(), r.t(), x);
+                part
+            })
+            .collect();
+        let mut parts = parts.into_iter();
+        let first = parts.next().unwrap_or_else(|| Array2::zeros((self.k, d)));
+        let total = parts.fold(first, |total, part| total + &part);
+        into_flat(total.t().as_standard_layout().into_owned())
+    }
+
+    /// Loss at `image + bias + t * (direction's image and bias)`; `residual` (n, k) becomes
+    /// weight_i * (p_i - onehot(y_i)). O(n k).
     pub(super) fn evaluate(
         &self,
         image: &[f32],
@@ -132,15 +184,15 @@ impl<'a> Problem<'a> {
         t: f64,
         step_image: &[f32],
         step_bias: &[f32],
+        residual: &mut [f32],
     ) -> Evaluation {
         let k = self.k;
         let t = t as f32;
-        let mut residual = vec![0f32; image.len()];
-        let parts: Vec<(f64, f64)> = residual
+        let parts: Vec<(f64, f64, Vec<f32>)> = residual
             .par_chunks_mut(BLOCK_ROWS * k)
             .enumerate()
             .map(|(block, out)| {
-                let (mut loss, mut slope) = (0f64, 0f64);
+                let (mut loss, mut slope, mut sums) = (0f64, 0f64, vec![0f32; k]);
                 for (r, out) in out.chunks_exact_mut(k).enumerate() {
                     let i = block * BLOCK_ROWS + r;
                     let (z, dz) = (&image[i * k..(i + 1) * k], &step_image[i * k..(i + 1) * k]);
@@ -152,47 +204,48 @@ impl<'a> Problem<'a> {
                     let weight = self.weights[i];
                     loss += f64::from(weight) * (f64::from(sum).ln() + f64::from(max - at_label));
                     out[self.y[i]] -= 1.0;
-                    let mut along = 0f32;
-                    for ((o, dz), db) in out.iter_mut().zip(dz).zip(step_bias) {
+                    for (o, s) in out.iter_mut().zip(&mut sums) {
                         *o *= weight;
-                        along += *o * (dz + db);
+                        *s += *o;
                     }
-                    slope += f64::from(along);
+                    slope += f64::from(dot_f32(out, dz));
                 }
-                (loss, slope)
+                slope += sums.iter().zip(step_bias).map(|(s, db)| f64::from(s * db)).sum::<f64>();
+                (loss, slope, sums)
             })
             .collect();
-        let (loss, slope) = parts.into_iter().fold((0.0, 0.0), |(l, s), (a, b)| (l + a, s + b));
-        Evaluation { loss, slope, residual }
+        let mut total = Evaluation { loss: 0.0, slope: 0.0, bias: vec![0.0; k] };
+        for (loss, slope, sums) in parts {
+            total.loss += loss;
+            total.slope += slope;
+            total.bias.iter_mut().zip(sums).for_each(|(t, s)| *t += f64::from(s));
+        }
+        total
     }
 
-    /// Coordinates as weights (d, k) and bias (k) of a head.
+    /// Coordinates as weights (d, k) and bias (k) of a head; the bias, which a constant may be added
+    /// to without any effect, is the one of sum 0.
     pub(super) fn head(&self, point: &Point) -> (Array2<f32>, Array1<f32>) {
         let p = point.w.len() / self.k;
         let w = ArrayView2::from_shape((p, self.k), &point.w).expect("w has p x k entries");
         let weights = if self.gram.is_some() { matmul(self.x.t(), w) } else { w.to_owned() };
-        (weights, Array1::from_vec(point.b.clone()))
+        let mean = point.b.iter().map(|v| f64::from(*v)).sum::<f64>() / self.k as f64;
+        (weights, point.b.iter().map(|v| (f64::from(*v) - mean) as f32).collect())
+    }
+
+    /// A guess of the inverse Hessian where the coordinates are W and there are rows to tell from.
+    pub(super) fn preconditioner(&self) -> Option<Preconditioner> {
+        (self.gram.is_none() && self.x.ncols() > 0).then(|| Preconditioner::new(self.x))
+    }
+
+    /// See [`curvature`].
+    pub(super) fn curvature(&self, residual: &[f32]) -> Vec<f64> {
+        curvature(residual, self.y, self.weights, self.k)
     }
 }
 
 fn into_flat(a: Array2<f32>) -> Vec<f32> {
     a.into_raw_vec_and_offset().0
-}
-
-/// Turns logits into probabilities in place; returns the largest logit and the sum of
-/// exp(logit - largest), so that log-sum-exp = largest + ln(sum).
-pub(super) fn softmax_row(row: &mut [f32]) -> (f32, f32) {
-    let max = row.iter().fold(f32::NEG_INFINITY, |m, &v| if v > m { v } else { m });
-    let mut sum = 0f32;
-    for v in row.iter_mut() {
-        *v = (*v - max).exp();
-        sum += *v;
-    }
-    let inverse = 1.0 / sum;
-    for v in row.iter_mut() {
-        *v *= inverse;
-    }
-    (max, sum)
 }
 
 #[cfg(test)]
@@ -208,7 +261,7 @@ mod tests {
         let y: Vec<usize> = (0..n).map(|i| (i * 7) % k).collect();
         let weights: Vec<f32> = (0..n).map(|i| (1 + i % 3) as f32 / 45.0).collect();
         let problem = Problem::primal(x.view(), &y, k, &weights);
-        let mut at = problem.zero();
+        let mut at = problem.start();
         at.w = gaussian_matrix(d, k, &mut r).into_iter().collect();
         at.b = vec![0.3, -0.2, 0.1];
         // An independent loss in f64, by the definition.
@@ -223,10 +276,10 @@ mod tests {
             }
             total
         };
-        let image = problem.image(&at.w);
-        let zeros = vec![0.0; n * k];
-        let e = problem.evaluate(&image, &at.b, 0.0, &zeros, &vec![0.0; k]);
-        let g = problem.gradient(&e.residual, &at, l2);
+        let (mut image, mut residual) = (vec![0.0; n * k], vec![0.0; n * k]);
+        problem.image(&at.w, &mut image);
+        let e = problem.evaluate(&image, &at.b, 0.0, &vec![0.0; n * k], &vec![0.0; k], &mut residual);
+        let g = problem.gradient(&residual, &e.bias).penalized(&at, l2);
         let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
         let (w, b) = (wide(&at.w), wide(&at.b));
         assert!((e.loss + 0.5 * l2 * at.dot_weights(&at) - loss(&w, &b)).abs() < 1e-6);
