@@ -3,6 +3,7 @@
 //!
 //! Class `c` is column `c` everywhere; rows are samples. [`scan::scan`] is the composition.
 
+pub mod annotators;
 pub mod clusters;
 pub mod confident;
 pub mod error;
