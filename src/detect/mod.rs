@@ -13,6 +13,7 @@ pub mod hierarchy;
 pub mod neighbours;
 pub mod noise;
 pub mod quality;
+pub mod rules;
 pub mod scan;
 
 pub use confident::Counted;
