@@ -15,6 +15,7 @@ pub mod noise;
 pub mod quality;
 pub mod rules;
 pub mod scan;
+pub mod text_quality;
 
 pub use confident::Counted;
 pub use error::DetectError;
