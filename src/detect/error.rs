@@ -20,6 +20,12 @@ pub enum DetectError {
     Label { row: usize, label: usize, n_classes: usize },
     #[error("{name} is {value}, but {rule}")]
     Param { name: &'static str, value: f64, rule: &'static str },
+    #[error("{name} is {value}, but only numbers below {end} are known")]
+    Range { name: &'static str, value: u64, end: u64 },
+    #[error("annotator {annotator} labels sample {sample} twice")]
+    VotedTwice { sample: usize, annotator: usize },
+    #[error("no sample has labels of two annotators, so nothing says whom to trust")]
+    NoOverlap,
     #[error("clustering failed: {0}")]
     Clusters(String),
     #[error("cancelled")]

@@ -3,6 +3,7 @@
 //!
 //! Class `c` is column `c` everywhere; rows are samples. [`scan::scan`] is the composition.
 
+pub mod annotators;
 pub mod clusters;
 pub mod confident;
 pub mod duplicates;
@@ -17,7 +18,9 @@ pub mod noise;
 pub mod non_iid;
 pub mod outliers;
 pub mod quality;
+pub mod rules;
 pub mod scan;
+pub mod text_quality;
 
 pub use confident::Counted;
 pub use error::DetectError;

@@ -1,0 +1,177 @@
+//! Texts that say nothing: repeated over and over, letters in no order, symbols, nothing at all. For one
+//! field (titles, recognised speech, text read off the picture) of a data set, against the data set itself:
+//! no dictionary, any language, Chinese and English mixed.
+//!
+//! A cut lies where few texts of a sound data set lie: some robust standard deviations above the median,
+//! and never below a fixed floor. What is usual in a field (half the clips without speech) is no issue.
+
+mod repetition;
+mod surprise;
+mod symbols;
+
+#[cfg(test)]
+mod tests;
+
+use repetition::repetition;
+use surprise::Corpus;
+use symbols::symbols;
+
+/// Longer texts are judged by so many of their characters.
+const MOST_CHARS: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextIssue {
+    /// Nothing but blanks, in a field where that is rare.
+    Empty,
+    /// Far fewer characters than usual in the field.
+    Short,
+    /// The same again and again.
+    Repetition,
+    /// Characters in an order that the rest of the data set does not know.
+    Gibberish,
+    /// Mostly symbols and single letters.
+    Symbols,
+}
+
+/// One text. All in [0, 1], higher = worse.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TextQuality {
+    /// Share of the text covered by a run of one unit, or by word triples that come three times.
+    pub repetition: f32,
+    /// How little its pairs of neighbouring characters are known from the other texts; 0.5 = no better
+    /// than chance. 0 for texts too short to say.
+    pub surprise: f32,
+    /// Share of symbols and lone letters among its characters.
+    pub symbols: f32,
+    /// The first that applies, in the order of [`TextIssue`].
+    pub issue: Option<TextIssue>,
+}
+
+/// The texts of a field, in input order, and from where on they count as bad.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextReport {
+    pub texts: Vec<TextQuality>,
+    /// At least so many characters; 0 where short texts are usual.
+    pub short_below: usize,
+    pub empty_is_issue: bool,
+    pub repetition_cut: f32,
+    /// 1 where the data set is too small to know its language.
+    pub surprise_cut: f32,
+    pub symbols_cut: f32,
+}
+
+/// Robust standard deviations above the median.
+const DEVIATIONS: f64 = 6.0;
+const SURPRISE_DEVIATIONS: f64 = 2.5;
+/// Floors of the cuts.
+const LEAST_REPETITION: f64 = 0.5;
+const LEAST_SYMBOLS: f64 = 0.3;
+/// Mean excess (nats) beyond which pairs are unknown in any data set: where the texts are of several kinds
+/// the spread is wide, and the cut would leave everything out.
+const UNKNOWN: f64 = 1.6;
+/// A data set with fewer characters does not know its language.
+const LEAST_CORPUS: usize = 2000;
+/// More texts than this share are not exceptions.
+const RARE: f64 = 0.05;
+
+/// Judges the texts of one field. O(characters).
+pub fn text_quality(texts: &[&str]) -> TextReport {
+    let chars: Vec<Vec<char>> = texts.iter().map(|t| visible(t)).collect();
+    let lengths: Vec<f64> = chars.iter().filter(|c| !c.is_empty()).map(|c| c.len() as f64).collect();
+    let usual = median(lengths.clone());
+    let corpus = Corpus::of(&chars);
+    let excess: Vec<Option<f64>> = chars.iter().map(|c| corpus.excess(c)).collect();
+    let known: Vec<f64> = excess.iter().flatten().copied().collect();
+    let (middle, limit) = surprise_limit(&known);
+    // a short text's mean wanders further by chance
+    let steadied = |x: f64, n: usize| middle + (x - middle) * (n as f64 / usual.max(1.0)).min(1.0).sqrt();
+    let measured: Vec<(f64, f64, f64)> = texts
+        .iter()
+        .zip(&chars)
+        .zip(&excess)
+        .map(|((text, c), x)| {
+            (repetition(text), x.map_or(0.0, |x| share(steadied(x, c.len()))), symbols(text))
+        })
+        .collect();
+    let column = |pick: fn(&(f64, f64, f64)) -> f64| measured.iter().map(pick).collect::<Vec<_>>();
+    let empty = chars.iter().filter(|c| c.is_empty()).count();
+    let short_below = short_cut(&lengths, usual);
+    let large = chars.iter().map(Vec::len).sum::<usize>() >= LEAST_CORPUS;
+    let repetition_cut = cut(column(|m| m.0), LEAST_REPETITION);
+    let symbols_cut = cut(column(|m| m.2), LEAST_SYMBOLS);
+    let surprise_cut = if large { share(limit) } else { 1.0 };
+    let empty_is_issue = (empty as f64) <= RARE * texts.len() as f64;
+    let judged = measured.iter().zip(&chars).map(|(&(r, s, y), c)| {
+        let issue = match c.len() {
+            0 => empty_is_issue.then_some(TextIssue::Empty),
+            n if n < short_below => Some(TextIssue::Short),
+            _ if r >= repetition_cut => Some(TextIssue::Repetition),
+            _ if y >= symbols_cut => Some(TextIssue::Symbols),
+            _ if s >= surprise_cut => Some(TextIssue::Gibberish),
+            _ => None,
+        };
+        TextQuality { repetition: r as f32, surprise: s as f32, symbols: y as f32, issue }
+    });
+    TextReport {
+        texts: judged.collect(),
+        short_below,
+        empty_is_issue,
+        repetition_cut: repetition_cut as f32,
+        surprise_cut: surprise_cut as f32,
+        symbols_cut: symbols_cut as f32,
+    }
+}
+
+/// Characters that are not blank, in lower case, digits all alike: dates and counts are not words.
+fn visible(text: &str) -> Vec<char> {
+    let fold = |c: char| if c.is_numeric() { '0' } else { c.to_lowercase().next().unwrap_or(c) };
+    text.chars().filter(|c| !c.is_whitespace() && !c.is_control()).take(MOST_CHARS).map(fold).collect()
+}
+
+/// Nats above or below chance, to (0, 1).
+fn share(excess: f64) -> f64 {
+    1.0 / (1.0 + (-excess).exp())
+}
+
+/// Median excess, and from where on it counts as bad.
+fn surprise_limit(known: &[f64]) -> (f64, f64) {
+    let middle = median(known.to_vec());
+    let spread = deviation(known, middle);
+    // of several kinds of texts the median may be one kind's alone: the upper tenth tells
+    let upper = (quantile(known.to_vec(), 0.9) - middle) / 1.2816;
+    let strict = middle + SURPRISE_DEVIATIONS * spread;
+    let wide = middle + SURPRISE_DEVIATIONS * spread.max(upper);
+    (middle, wide.min(strict.max(UNKNOWN)).max(0.0))
+}
+
+fn cut(values: Vec<f64>, floor: f64) -> f64 {
+    let middle = median(values.clone());
+    let spread = deviation(&values, middle);
+    // a cut of 1 or more would let a text of nothing but symbols pass
+    (middle + DEVIATIONS * spread).clamp(floor, 0.95)
+}
+
+/// A seventh of the usual length, from 2 to 10; 0 where more than few are that short.
+fn short_cut(lengths: &[f64], usual: f64) -> usize {
+    let at = (usual / 7.0).floor().clamp(2.0, 10.0);
+    let shorter = lengths.iter().filter(|l| **l < at).count() as f64;
+    if shorter > RARE * lengths.len() as f64 { 0 } else { at as usize }
+}
+
+fn median(values: Vec<f64>) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value below which a share `q` lies (nearest rank); 0 of none.
+fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let at = ((values.len() - 1) as f64 * q).round() as usize;
+    *values.select_nth_unstable_by(at, f64::total_cmp).1
+}
+
+/// Median distance from the middle, scaled to be a normal distribution's standard deviation.
+fn deviation(values: &[f64], middle: f64) -> f64 {
+    1.4826 * median(values.iter().map(|v| (v - middle).abs()).collect())
+}
