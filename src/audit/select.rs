@@ -1,12 +1,11 @@
-//! Wrong labels from files of arrays: what `tamis audit` computes. Ties the mapped files to the numerics;
-//! knows no database. (Not generic at its border, so that the inner loops are compiled here, optimised.)
+//! A filter or score chosen by its name, over probabilities wherever they lie: the same answers as
+//! cleanlab's, to be compared with other tools value by value.
 
+use super::Probabilities;
 use crate::arrays::{Real, Rows};
 use crate::detect::confident::thresholds;
 use crate::detect::quality::scores;
 use crate::detect::{Counted, DetectError, Filter, Quality, label_issues};
-use crate::exchange::mapped::Matrix;
-use crate::exchange::npy::Dtype;
 
 /// What to compute: a filter or a score, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub enum Selected {
     Scores(Vec<f64>),
 }
 
-/// Computes `selections` from mapped probabilities (N, k) and labels (N), in their order: all scores in
+/// Computes `selections` from probabilities (N, k) and labels (N), in their order: all scores in
 /// one pass, all filters from one counting. Doubles are computed as doubles, halves and singles as
 /// singles. With `adjust` scores see probabilities shifted against class imbalance. `pace(rows)` is told
 /// how many more rows were read, [`Selection::passes`] times N in all, and cancels by returning false.
@@ -50,15 +49,16 @@ pub enum Selected {
 /// # Errors
 /// Those of [`Counted::of`]: they name the row and the value.
 pub fn select(
-    p: &Matrix,
+    p: &Probabilities,
     labels: &[u32],
     selections: &[Selection],
     adjust: bool,
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<Selected>, DetectError> {
-    match p.dtype() {
-        Dtype::F64 => select_rows::<f64>(p, labels, selections, adjust, pace),
-        _ => select_rows::<f32>(p, labels, selections, adjust, pace),
+    if p.is_double() {
+        select_rows::<f64>(p, labels, selections, adjust, pace)
+    } else {
+        select_rows::<f32>(p, labels, selections, adjust, pace)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Finds wrong labels: features, out-of-fold probabilities and given labels in, ranked rows and a
 //! noise report out. Pure numerics: knows only `domain` and `arrays`; same input and seed, same bytes.
 //!
-//! Class `c` is column `c` everywhere; rows are samples. [`scan::scan`] is the composition.
+//! Class `c` is column `c` everywhere; rows are samples. [`Places`] are found first,
+//! [`scan::scan`] judges the labels.
 
 pub mod annotators;
 pub mod clusters;
@@ -17,6 +18,7 @@ pub mod neighbours;
 pub mod noise;
 pub mod non_iid;
 pub mod outliers;
+pub mod places;
 pub mod quality;
 pub mod rules;
 pub mod scan;
@@ -28,4 +30,5 @@ pub use filters::{Filter, label_issues};
 pub use neighbours::Neighbours;
 pub use noise::NoiseReport;
 pub use quality::Quality;
-pub use scan::{ScanInput, ScanOutput, ScanParams, ScanRow, Stage, scan};
+pub use places::{Places, PlacesParams};
+pub use scan::{ScanInput, ScanOutput, ScanRow, Stage, scan};

@@ -6,7 +6,7 @@ mod codes;
 mod exact;
 mod similarity;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, s};
 
 use self::exact::{Search, worth_coding};
 use super::clusters;
@@ -88,6 +88,15 @@ fn visiting_order(x: ArrayView2<'_, f32>) -> Vec<u32> {
 }
 
 impl Neighbours {
+    /// Only the `k` nearest of each sample, or all where there are fewer.
+    pub fn first(&self, k: usize) -> Self {
+        let k = k.min(self.k());
+        Self {
+            index: self.index.slice(s![.., ..k]).to_owned(),
+            similarity: self.similarity.slice(s![.., ..k]).to_owned(),
+        }
+    }
+
     /// Neighbours of each sample.
     pub fn k(&self) -> usize {
         self.index.ncols()

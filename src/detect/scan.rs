@@ -1,19 +1,18 @@
-//! The composition: neighbours, clusters, duplicates, outliers and the fusion of head, neighbours and
-//! prototypes. Columns over the samples; every row keeps the evidence that a person can check.
+//! The composition: from labels, out-of-fold probabilities and the samples' places to a ranking, and the
+//! evidence of every row that a person can check.
 //!
-//! Without features only what follows from the probabilities is computed.
+//! Without places (no features) only what follows from the probabilities is computed.
 
-use ndarray::ArrayView2;
-
-use super::clusters::{ClusterLabels, cluster, default_clusters};
+use super::clusters::ClusterLabels;
 use super::confident::Counted;
-use super::error::{DetectError, check_features, check_length};
+use super::error::{DetectError, check_length};
 use super::fusion::{Evidence, Fused, Space, fuse};
 use super::hierarchy::{Levels, is_cross_parent};
-use super::neighbours::{Neighbours, Vote, nearest_of_unit_rows};
+use super::neighbours::Vote;
 use super::noise::{NoiseReport, noise_report};
+use super::places::Places;
 use super::quality::{self, Quality};
-use crate::arrays::{Rows, l2_normalized_rows};
+use crate::arrays::Rows;
 use crate::domain::Detector;
 
 /// Neighbours vote against a label when the best other class has at least this share and leads.
@@ -26,31 +25,15 @@ pub const CLUSTER_MAJORITY: f32 = 0.5;
 pub const LISTED: usize = 12;
 
 /// The labelled samples of one scan.
-pub struct ScanInput<'a> {
-    /// (N, D) joined, standardised fields; `None`: only probabilities are known.
-    pub features: Option<ArrayView2<'a, f32>>,
+pub struct ScanInput<'a, 'p> {
+    /// `None`: only probabilities are known.
+    pub places: Option<&'a Places>,
     /// (N) given labels.
     pub labels: &'a [u32],
     /// (k) level-1 node of each class.
     pub class_roots: &'a [usize],
     /// (N, k) out of fold; rows sum to 1.
-    pub probabilities: &'a dyn Rows<f32>,
-}
-
-/// Settings of a scan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScanParams {
-    /// Neighbours per sample, 1 to 1000.
-    pub k_neighbours: usize,
-    pub seed: u64,
-    /// `None`: [`default_clusters`].
-    pub clusters: Option<usize>,
-}
-
-impl Default for ScanParams {
-    fn default() -> Self {
-        Self { k_neighbours: 30, seed: 0, clusters: None }
-    }
+    pub probabilities: &'p dyn Rows<f32>,
 }
 
 /// What a scan is doing, in this order.
@@ -63,7 +46,7 @@ pub enum Stage {
 
 /// Columns (N) in input order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ScanOutput {
+pub struct ScanOutput<'a> {
     pub fused: Fused,
     /// p(given).
     pub self_confidence: Vec<f32>,
@@ -72,20 +55,21 @@ pub struct ScanOutput {
     /// Higher = worse label; above 0 when another class is likelier.
     pub log_margin: Vec<f32>,
     pub levels: Levels,
+    pub places: Option<&'a Places>,
     pub space: Option<SpaceOutput>,
     pub noise: NoiseReport,
-    labels: Vec<u32>,
-    class_roots: Vec<usize>,
+    labels: &'a [u32],
+    class_roots: &'a [usize],
 }
 
-/// What needs features. Columns (N) in input order.
+/// What the places say of the labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpaceOutput {
-    pub neighbours: Neighbours,
-    /// The neighbours' vote on each sample by their given labels.
+    /// (N) the neighbours' vote on each sample by their given labels.
     pub votes: Vec<Vote>,
-    pub clusters: Vec<u32>,
     pub cluster_labels: ClusterLabels,
+    /// (N) the sample's group of near-duplicates carries different labels.
+    pub conflicting: Vec<bool>,
 }
 
 /// What the scan says of one sample. Neighbours are rows of the input.
@@ -124,34 +108,26 @@ pub struct ScanRow {
     pub detectors: Vec<Detector>,
 }
 
-/// Scans labelled samples. `stage(stage, done, total)` reports progress and cancels by returning false.
+/// Scans labelled samples. `stage` is told when [`Stage::Fusion`] begins and how far it is, and cancels
+/// by returning false.
 ///
 /// Rank, suspicion, suggestion and count are those of [`fuse`]; flagged are as many of the worst as it
-/// counts errors. Cost: N^2 D at most for the neighbours, the rest linear in N. Errors name array, row
-/// and column.
-pub fn scan(
-    input: &ScanInput<'_>,
-    params: &ScanParams,
+/// counts errors. Linear in N. Errors name array, row and column.
+pub fn scan<'a>(
+    input: &ScanInput<'a, '_>,
     stage: &mut dyn FnMut(Stage, usize, usize) -> bool,
-) -> Result<ScanOutput, DetectError> {
-    let n = check(input, params)?;
+) -> Result<ScanOutput<'a>, DetectError> {
+    let n = check(input)?;
     let (p, labels) = (input.probabilities, input.labels);
     let counted = Counted::of(p, labels, &|_| true)?;
-    let unit = input.features.map(l2_normalized_rows);
-    let space = match &unit {
-        Some(unit) => Some(places(unit.view(), labels, params, stage)?),
-        None => None,
-    };
+    let space = input.places.map(|places| SpaceOutput::of(places, labels)).transpose()?;
     let mut report =
         |which, done, total| if stage(which, done, total) { Ok(()) } else { Err(DetectError::Cancelled) };
     report(Stage::Fusion, 0, n)?;
     let evidence = Evidence {
         labels,
         probabilities: p,
-        space: unit
-            .as_ref()
-            .zip(space.as_ref())
-            .map(|(unit, space)| Space { unit: unit.view(), neighbours: &space.neighbours }),
+        space: input.places.map(|p| Space { unit: p.unit.view(), neighbours: &p.neighbours }),
     };
     let fused = fuse(&evidence, &|| true)?;
     report(Stage::Fusion, n / 2, n)?;
@@ -170,59 +146,38 @@ pub fn scan(
         // higher = worse, like the fused score
         log_margin: log_margin.into_iter().map(|m| -m).collect(),
         levels,
+        places: input.places,
         space,
         noise,
-        labels: labels.to_vec(),
-        class_roots: input.class_roots.to_vec(),
+        labels,
+        class_roots: input.class_roots,
     })
 }
 
-fn places(
-    unit: ArrayView2<'_, f32>,
-    labels: &[u32],
-    params: &ScanParams,
-    stage: &mut dyn FnMut(Stage, usize, usize) -> bool,
-) -> Result<SpaceOutput, DetectError> {
-    let n = labels.len();
-    let columns: Vec<usize> = labels.iter().map(|&y| y as usize).collect();
-    let neighbours = nearest_of_unit_rows(unit, params.k_neighbours, &mut |done, n| {
-        stage(Stage::Neighbours, done, n)
-    })?;
-    let votes = neighbours.votes(&columns)?;
-    if !stage(Stage::Clusters, 0, n) {
-        return Err(DetectError::Cancelled);
+impl SpaceOutput {
+    fn of(places: &Places, labels: &[u32]) -> Result<Self, DetectError> {
+        let columns: Vec<usize> = labels.iter().map(|&y| y as usize).collect();
+        let conflicts = places.duplicates.conflicts(&columns)?;
+        let conflicting = |g: &Option<u32>| g.is_some_and(|g| conflicts.binary_search(&g).is_ok());
+        Ok(Self {
+            votes: places.neighbours.votes(&columns)?,
+            cluster_labels: ClusterLabels::count(&places.clusters, &columns)?,
+            conflicting: places.duplicates.group.iter().map(conflicting).collect(),
+        })
     }
-    let mut present = columns.clone();
-    present.sort_unstable();
-    present.dedup();
-    let n_clusters = params.clusters.unwrap_or_else(|| default_clusters(n, present.len())).min(n);
-    let clusters = cluster(unit, n_clusters, params.seed)?;
-    let cluster_labels = ClusterLabels::count(&clusters, &columns)?;
-    if !stage(Stage::Clusters, n, n) {
-        return Err(DetectError::Cancelled);
-    }
-    Ok(SpaceOutput { neighbours, votes, clusters, cluster_labels })
 }
 
-fn check(input: &ScanInput<'_>, params: &ScanParams) -> Result<usize, DetectError> {
+fn check(input: &ScanInput<'_, '_>) -> Result<usize, DetectError> {
     let (n, k) = input.probabilities.shape();
     check_length("class roots", k, input.class_roots.len())?;
     check_length("labels", n, input.labels.len())?;
-    if let Some(features) = input.features {
-        check_length("features", n, features.nrows())?;
-        check_features(features)?;
-    }
-    let bad = |name, value: usize, rule| Err(DetectError::Param { name, value: value as f64, rule });
-    if !(1..=1000).contains(&params.k_neighbours) {
-        return bad("k_neighbours", params.k_neighbours, "it must lie between 1 and 1000");
-    }
-    if params.clusters == Some(0) {
-        return bad("clusters", 0, "there must be at least 1");
+    if let Some(places) = input.places {
+        check_length("features", n, places.unit.nrows())?;
     }
     Ok(n)
 }
 
-impl ScanOutput {
+impl ScanOutput<'_> {
     pub fn len(&self) -> usize {
         self.labels.len()
     }
@@ -237,7 +192,7 @@ impl ScanOutput {
 
     /// Given and suggested class of sample `i` lie under different level-1 nodes.
     pub fn cross_parent(&self, i: usize) -> bool {
-        is_cross_parent(self.labels[i] as usize, self.fused.suggested[i] as usize, &self.class_roots)
+        is_cross_parent(self.labels[i] as usize, self.fused.suggested[i] as usize, self.class_roots)
     }
 
     /// Sample `i` as a person reads it.
@@ -268,16 +223,16 @@ impl ScanOutput {
             detectors: Vec::new(),
         };
         let (mut voted_out, mut minority) = (false, false);
-        if let Some(space) = &self.space {
-            let index = space.neighbours.index.row(i);
+        if let (Some(space), Some(places)) = (&self.space, self.places) {
+            let index = places.neighbours.index.row(i);
             let labelled =
                 |class: u32| index.iter().filter(|j| self.labels[**j as usize] == class).count() as u16;
             row.n_neighbours = index.len() as u16;
             row.neighbours_agree = labelled(given);
             row.neighbours_suggested = labelled(suggested);
-            let similarity = space.neighbours.similarity.row(i);
+            let similarity = places.neighbours.similarity.row(i);
             row.neighbours = index.iter().copied().zip(similarity.iter().copied()).take(LISTED).collect();
-            row.cluster = space.clusters[i];
+            row.cluster = places.clusters[i];
             row.cluster_share = space.cluster_labels.share(row.cluster, given as usize);
             let (class, majority) = space.cluster_labels.majority(row.cluster).unwrap_or((given as usize, 1.0));
             row.cluster_class = class;

@@ -2,6 +2,7 @@
 //! from a leave-one-out nearest-mean classifier, so that this room needs no other.
 
 use super::*;
+use crate::detect::places::PlacesParams;
 use crate::arrays::{gaussian_matrix, rng};
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
@@ -57,27 +58,33 @@ fn leave_one_out(x: &Array2<f32>, labels: &[u32], k: usize) -> Array2<f32> {
     p
 }
 
-fn all(out: &ScanOutput) -> Vec<ScanRow> {
+fn all(out: &ScanOutput<'_>) -> Vec<ScanRow> {
     (0..out.len()).map(|i| out.row(i)).collect()
 }
 
 impl Planted {
-    fn scan(&self) -> ScanOutput {
-        self.scan_with(&ScanParams::default()).unwrap()
+    fn places(&self) -> Result<Places, DetectError> {
+        Places::find(self.x.view(), &PlacesParams::new(self.roots.len(), 0), &mut |_, _, _| true)
     }
 
-    fn scan_with(&self, params: &ScanParams) -> Result<ScanOutput, DetectError> {
+    /// What `read` makes of the scan.
+    fn scan<T>(&self, read: impl FnOnce(&ScanOutput<'_>) -> T) -> T {
+        read(&self.scan_in(&self.places().unwrap()).unwrap())
+    }
+
+    fn scan_in<'a>(&'a self, places: &'a Places) -> Result<ScanOutput<'a>, DetectError> {
+        let p = self.p.view();
         let input = ScanInput {
-            features: Some(self.x.view()),
+            places: Some(places),
             labels: &self.labels,
             class_roots: &self.roots,
-            probabilities: &self.p.view(),
+            probabilities: &p,
         };
-        scan(&input, params, &mut |_, _, _| true)
+        scan(&input, &mut |_, _, _| true)
     }
 
     fn rows(&self) -> Vec<ScanRow> {
-        all(&self.scan())
+        self.scan(all)
     }
 
     /// Area under the ROC curve of the ranking against the planted errors.
@@ -93,7 +100,8 @@ impl Planted {
 #[test]
 fn finds_planted_noise_and_counts_it() {
     let data = planted(900, 24, 12, 1.0, 0.15, 51);
-    let out = data.scan();
+    let places = data.places().unwrap();
+    let out = data.scan_in(&places).unwrap();
     let rows = all(&out);
     let auroc = data.auroc(&rows);
     assert!(auroc > 0.97, "{auroc}");
@@ -113,8 +121,8 @@ fn finds_planted_noise_and_counts_it() {
 
 #[test]
 fn clean_labels_raise_little_suspicion() {
-    let out = planted(600, 24, 6, 0.5, 0.0, 52).scan();
-    assert!(out.noise.estimated_errors <= 6, "{}", out.noise.estimated_errors);
+    let estimate = planted(600, 24, 6, 0.5, 0.0, 52).scan(|out| out.noise.estimated_errors);
+    assert!(estimate <= 6, "{estimate}");
 }
 
 #[test]
@@ -147,7 +155,7 @@ fn threads_do_not_change_a_bit() {
     let data = planted(700, 80, 10, 1.5, 0.2, 54);
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| data.scan())
+        pool.install(|| data.scan(|out| (out.fused.clone(), out.levels.clone(), out.noise.clone())))
     };
     assert_eq!(with(1), with(2));
 }
@@ -158,14 +166,13 @@ fn odd_shapes() {
     let two = planted(60, 8, 2, 0.6, 0.1, 55);
     assert!(two.auroc(&two.rows()) > 0.95);
     let each_alone = planted(5, 4, 5, 1.0, 0.0, 56);
-    let out = each_alone.scan();
-    assert_eq!(out.len(), 5);
+    assert_eq!(each_alone.scan(|out| out.len()), 5);
     let few = planted(6, 4, 20, 1.0, 0.5, 57);
     assert!(few.rows().iter().all(|r| r.neighbours.len() == 5));
     let mut same = planted(40, 4, 4, 1.0, 0.2, 58);
     same.x.fill(1.0);
     same.p = leave_one_out(&same.x, &same.labels, 4);
-    assert_eq!(same.scan().len(), 40);
+    assert_eq!(same.scan(|out| out.len()), 40);
     same.x.fill(0.0);
     assert!(same.rows().iter().all(|r| r.neighbours.iter().all(|(_, s)| *s == 0.0)));
     let one = planted(1, 4, 3, 1.0, 0.0, 59);
@@ -187,52 +194,73 @@ fn a_lone_sample_of_its_class_is_not_judged() {
 
 #[test]
 fn mistakes_are_named() {
-    let good = planted(20, 3, 4, 1.0, 0.1, 61);
     let message = |change: &dyn Fn(&mut Planted)| {
+        let places = planted(20, 3, 4, 1.0, 0.1, 61).places().unwrap();
         let mut data = planted(20, 3, 4, 1.0, 0.1, 61);
         change(&mut data);
-        data.scan_with(&ScanParams::default()).unwrap_err().to_string()
+        data.scan_in(&places).unwrap_err().to_string()
     };
     for (text, needle) in [
-        (message(&|d| d.x[[3, 2]] = f32::NAN), "features: value at row 3, column 2 is NaN"),
         (message(&|d| d.p[[4, 1]] = f32::INFINITY), "probabilities: value at row 4, column 1 is inf"),
         (message(&|d| d.p[[4, 1]] = -0.5), "row 4, column 1"),
         (message(&|d| d.p.row_mut(6).fill(0.1)), "row 6 sums to 0.4"),
         (message(&|d| d.labels[9] = 4), "label of row 9 is 4"),
         (message(&|d| d.labels.truncate(5)), "labels has 5 entries"),
         (message(&|d| d.roots.truncate(3)), "class roots has 3 entries"),
-        (message(&|d| d.x = d.x.select(Axis(0), &[0, 1])), "features has 2 entries"),
     ] {
         assert!(text.contains(needle), "{text:?} lacks {needle:?}");
     }
-    let refused = |p: ScanParams| good.scan_with(&p).is_err();
-    assert!(refused(ScanParams { k_neighbours: 0, ..Default::default() }));
-    assert!(refused(ScanParams { clusters: Some(0), ..Default::default() }));
-    let empty = Planted { labels: vec![], x: Array2::zeros((0, 3)), p: Array2::zeros((0, 4)), ..good };
-    assert_eq!(empty.scan_with(&ScanParams::default()), Err(DetectError::Empty));
+    let mut data = planted(20, 3, 4, 1.0, 0.1, 61);
+    data.x[[3, 2]] = f32::NAN;
+    let text = data.places().unwrap_err().to_string();
+    assert!(text.contains("features: value at row 3, column 2 is NaN"), "{text}");
+    data.x = Array2::zeros((0, 3));
+    assert_eq!(data.places(), Err(DetectError::Empty));
+    let refused = |change: &dyn Fn(&mut PlacesParams)| {
+        let mut params = PlacesParams::new(4, 0);
+        change(&mut params);
+        Places::find(Array2::ones((3, 2)).view(), &params, &mut |_, _, _| true).is_err()
+    };
+    assert!(refused(&|p| p.k_neighbours = 0) && refused(&|p| p.clusters = Some(0)));
 }
 
 #[test]
 fn any_stage_can_cancel() {
     let data = planted(50, 3, 4, 1.0, 0.1, 62);
-    for at in [Stage::Neighbours, Stage::Clusters, Stage::Fusion] {
-        let input = ScanInput {
-            features: Some(data.x.view()),
-            labels: &data.labels,
-            class_roots: &data.roots,
-            probabilities: &data.p.view(),
-        };
-        let result = scan(&input, &ScanParams::default(), &mut |s, _, _| s != at);
-        assert_eq!(result, Err(DetectError::Cancelled), "{at:?}");
+    for at in [Stage::Neighbours, Stage::Clusters] {
+        let found = Places::find(data.x.view(), &PlacesParams::new(4, 0), &mut |s, _, _| s != at);
+        assert_eq!(found, Err(DetectError::Cancelled), "{at:?}");
     }
+    let p = data.p.view();
+    let input =
+        ScanInput { places: None, labels: &data.labels, class_roots: &data.roots, probabilities: &p };
+    assert_eq!(scan(&input, &mut |_, _, _| false), Err(DetectError::Cancelled));
+    assert!(scan(&input, &mut |_, _, _| true).unwrap().row(0).neighbours.is_empty());
+}
+
+#[test]
+fn duplicates_share_a_fold_and_their_conflicts_are_called_out() {
+    let mut data = planted(60, 8, 3, 1.0, 0.0, 63);
+    let copy = data.x.row(10).to_owned();
+    data.x.row_mut(40).assign(&copy);
+    let places = data.places().unwrap();
+    let groups = places.fold_groups();
+    assert_eq!(groups[10], groups[40]);
+    assert_eq!(groups.iter().filter(|g| **g == groups[10]).count(), 2);
+    let mut seen = groups.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 59);
+    data.labels[40] = (data.labels[10] + 1) % 3;
+    let out = data.scan_in(&places).unwrap();
+    let conflicting = &out.space.as_ref().unwrap().conflicting;
+    assert!(conflicting[10] && conflicting[40] && conflicting.iter().filter(|c| **c).count() == 2);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn permuting_samples_permutes_the_result(seed in 0u64..1000) {
-        // One cluster, because k-means' seeds are drawn by row.
-        let params = ScanParams { clusters: Some(1), ..ScanParams::default() };
         let data = planted(70, 6, 5, 1.0, 0.2, seed);
         let mut order: Vec<usize> = (0..70).collect();
         order.shuffle(&mut rng(seed + 1));
@@ -243,7 +271,8 @@ proptest! {
             truth: order.iter().map(|&i| data.truth[i]).collect(),
             roots: data.roots.clone(),
         };
-        let (a, b) = (data.scan_with(&params).unwrap(), moved.scan_with(&params).unwrap());
+        let (here, there) = (data.places().unwrap(), moved.places().unwrap());
+        let (a, b) = (data.scan_in(&here).unwrap(), moved.scan_in(&there).unwrap());
         prop_assert_eq!(&a.noise.noise_matrix, &b.noise.noise_matrix);
         for (to, &from) in order.iter().enumerate() {
             prop_assert!((a.fused.score[from] - b.fused.score[to]).abs() < 0.05 * a.fused.score[from].abs().max(1.0));
