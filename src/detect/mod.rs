@@ -10,12 +10,14 @@ pub mod error;
 pub mod filters;
 pub mod fusion;
 pub mod hierarchy;
+pub mod imbalance;
 pub mod neighbours;
 pub mod noise;
 pub mod quality;
 pub mod rules;
 pub mod scan;
 pub mod text_quality;
+pub mod value;
 
 pub use confident::Counted;
 pub use error::DetectError;
