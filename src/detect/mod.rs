@@ -14,6 +14,7 @@ pub mod fusion;
 #[cfg(test)]
 mod golden;
 pub mod hierarchy;
+pub mod imbalance;
 pub mod neighbours;
 pub mod noise;
 pub mod non_iid;
@@ -23,6 +24,7 @@ pub mod quality;
 pub mod rules;
 pub mod scan;
 pub mod text_quality;
+pub mod value;
 
 pub use confident::Counted;
 pub use error::DetectError;
