@@ -7,6 +7,6 @@ pub mod input;
 pub mod select;
 pub mod table;
 
-pub use engine::{Audit, AuditParams, Part, audit};
+pub use engine::{Audit, AuditError, AuditParams, Part, Prepared, audit, prepare};
 pub use input::{Files, Input, InputError, Probabilities};
 pub use select::{Selected, Selection, select};

@@ -2,6 +2,7 @@
 //! Everything here is a pure function of its input: the number of threads never changes a bit of
 //! the result. Rows are samples throughout.
 
+pub mod blocks;
 pub mod check;
 pub mod norm;
 pub mod product;
@@ -9,6 +10,7 @@ pub mod random;
 pub mod rows;
 pub mod standardizer;
 
+pub use blocks::{Span, balanced};
 pub use check::{NotFinite, first_not_finite};
 pub use norm::{dot, l2_normalize_rows, l2_normalized_rows};
 pub use product::matmul;

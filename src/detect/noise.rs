@@ -9,6 +9,7 @@ use super::confident::{Counted, calibrated_joint, noise_matrix, off_diagonal_cal
 use super::error::{DetectError, check_length};
 use super::fusion::ErrorCount;
 use super::hierarchy::level1_joint;
+use super::value::wilson;
 
 /// Most overlapping pairs listed.
 pub const MAX_PAIRS: usize = 20;
@@ -82,7 +83,8 @@ pub fn noise_report(
     let per_class = (0..k)
         .map(|c| {
             let label_noise = off(joint[[c, c]], joint.row(c).sum());
-            let (label_noise_low, label_noise_high) = wilson(label_noise, counts[c]);
+            let wrong = (label_noise * counts[c] as f64).round() as usize;
+            let (label_noise_low, label_noise_high) = wilson(wrong, counts[c], 1.96);
             ClassNoise {
                 class: c,
                 n: counts[c],
@@ -109,18 +111,6 @@ pub fn noise_report(
         per_class,
         overlapping: overlapping(&joint, class_roots),
     })
-}
-
-/// Wilson's score interval, 95 %, of a share seen in `n`; everything when n = 0.
-pub fn wilson(share: f64, n: usize) -> (f64, f64) {
-    if n == 0 {
-        return (0.0, 1.0);
-    }
-    let (z, n) = (1.96f64, n as f64);
-    let middle = share + z * z / (2.0 * n);
-    let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + z * z / n;
-    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
 }
 
 fn overlapping(joint: &Array2<u64>, class_roots: &[usize]) -> Vec<OverlappingPair> {

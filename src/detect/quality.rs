@@ -4,7 +4,6 @@
 //! All scores are in cleanlab's sense: higher = better label. The first three are cleanlab 2.9's
 //! (`cleanlab.rank`), the margin of logarithms is ours (anchors D2: the best on human noise).
 
-use ndarray::ArrayView1;
 use rayon::prelude::*;
 
 use super::confident::{SURE_OF_SUM, check, check_values};
@@ -282,12 +281,6 @@ pub(crate) fn best_other_value<T: Real>(row: &[T], y: usize) -> T {
     };
     let (before, after) = (most(&row[..y]), most(&row[y + 1..]));
     if after > before { after } else { before }
-}
-
-/// The likeliest class other than `y` (the first of equals) and its probability.
-pub(crate) fn best_other(row: ArrayView1<'_, f32>, y: usize) -> (usize, f32) {
-    let others = row.iter().enumerate().filter(|(k, _)| *k != y);
-    others.fold((usize::from(y == 0), f32::NEG_INFINITY), |b, (k, &v)| if v > b.1 { (k, v) } else { b })
 }
 
 #[cfg(test)]

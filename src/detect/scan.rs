@@ -102,9 +102,7 @@ pub struct ScanRow {
     pub cluster_class: usize,
     /// Given and suggested class lie under different level-1 nodes.
     pub cross_parent: bool,
-    /// Detectors that on their own speak against the label: log-margin above 0; neighbours, when
-    /// another class leads with [`VOTE_AGAINST`]; cluster, by [`CLUSTER_MINORITY`] and
-    /// [`CLUSTER_MAJORITY`].
+    /// See [`ScanOutput::detectors`].
     pub detectors: Vec<Detector>,
 }
 
@@ -220,9 +218,8 @@ impl ScanOutput<'_> {
             cluster_share: 1.0,
             cluster_class: given as usize,
             cross_parent: self.cross_parent(i),
-            detectors: Vec::new(),
+            detectors: self.detectors(i),
         };
-        let (mut voted_out, mut minority) = (false, false);
         if let (Some(space), Some(places)) = (&self.space, self.places) {
             let index = places.neighbours.index.row(i);
             let labelled =
@@ -234,22 +231,46 @@ impl ScanOutput<'_> {
             row.neighbours = index.iter().copied().zip(similarity.iter().copied()).take(LISTED).collect();
             row.cluster = places.clusters[i];
             row.cluster_share = space.cluster_labels.share(row.cluster, given as usize);
-            let (class, majority) = space.cluster_labels.majority(row.cluster).unwrap_or((given as usize, 1.0));
-            row.cluster_class = class;
-            minority = row.cluster_share < CLUSTER_MINORITY
-                && class != given as usize
-                && majority > CLUSTER_MAJORITY;
-            let vote = &space.votes[i];
-            let share = vote.share(given as usize);
-            voted_out = vote.best_other(given as usize).is_some_and(|(_, s)| s >= VOTE_AGAINST && s > share);
+            let majority = space.cluster_labels.majority(row.cluster);
+            row.cluster_class = majority.map_or(given as usize, |(class, _)| class);
         }
-        let detectors = [
-            (Detector::LogMargin, row.log_margin > 0.0),
-            (Detector::Neighbours, voted_out),
-            (Detector::Cluster, minority),
-        ];
-        row.detectors = detectors.into_iter().filter(|(_, against)| *against).map(|(d, _)| d).collect();
         row
+    }
+
+    /// (N) share of each sample's neighbours that carry its label; nothing without places.
+    pub fn agreement(&self) -> Vec<f32> {
+        let Some(places) = self.places else { return Vec::new() };
+        let rows = places.neighbours.index.outer_iter().zip(self.labels);
+        rows.map(|(index, y)| {
+            let agree = index.iter().filter(|j| self.labels[**j as usize] == *y).count();
+            agree as f32 / index.len().max(1) as f32
+        })
+        .collect()
+    }
+
+    /// The detectors that on their own speak against label `i`: log-margin above 0; neighbours, when
+    /// another class leads with [`VOTE_AGAINST`]; cluster, by [`CLUSTER_MINORITY`] and
+    /// [`CLUSTER_MAJORITY`].
+    pub fn detectors(&self, i: usize) -> Vec<Detector> {
+        let given = self.labels[i] as usize;
+        let mut found = Vec::new();
+        if self.log_margin[i] > 0.0 {
+            found.push(Detector::LogMargin);
+        }
+        if let (Some(space), Some(places)) = (&self.space, self.places) {
+            let vote = &space.votes[i];
+            let share = vote.share(given);
+            if vote.best_other(given).is_some_and(|(_, s)| s >= VOTE_AGAINST && s > share) {
+                found.push(Detector::Neighbours);
+            }
+            let cluster = places.clusters[i];
+            let against = |(class, share): (usize, f32)| class != given && share > CLUSTER_MAJORITY;
+            let minority = space.cluster_labels.share(cluster, given) < CLUSTER_MINORITY;
+            if minority && space.cluster_labels.majority(cluster).is_some_and(against) {
+                found.push(Detector::Cluster);
+            }
+        }
+        found
     }
 }
 

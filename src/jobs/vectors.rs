@@ -7,6 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{JobError, Services};
+use crate::arrays::{Span, balanced};
 use crate::domain::Field;
 use crate::exchange::columnar;
 use crate::store::embeddings::EmbeddingFile;
@@ -139,30 +140,15 @@ impl Features {
     /// brought to unit length a row, and weighted so that every field counts the same however many
     /// encoders and columns it has. A missing field is zero, that is, says nothing.
     pub(crate) fn balanced(&self) -> Array2<f32> {
-        let mut out = self.matrix.clone();
-        for b in &self.blocks {
-            let encoders = self.blocks.iter().filter(|o| o.field == b.field).count().max(1);
-            #[allow(clippy::cast_precision_loss)]
-            let weight = (1.0 / encoders as f32).sqrt();
-            let mut block = out.slice_mut(s![.., b.start..b.start + b.dimension]);
-            let present: Vec<bool> = block.rows().into_iter().map(|r| r.iter().any(|v| *v != 0.0)).collect();
-            let mut mean = vec![0f64; b.dimension];
-            for (row, _) in block.rows().into_iter().zip(&present).filter(|(_, p)| **p) {
-                mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v));
-            }
-            #[allow(clippy::cast_precision_loss)]
-            let n = present.iter().filter(|p| **p).count().max(1) as f64;
-            for (mut row, _) in block.rows_mut().into_iter().zip(&present).filter(|(_, p)| **p) {
-                #[allow(clippy::cast_possible_truncation)]
-                row.iter_mut().zip(&mean).for_each(|(v, m)| *v -= (m / n) as f32);
-                let norm = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt();
-                if norm > 0.0 {
-                    #[allow(clippy::cast_possible_truncation)]
-                    row.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32 * weight);
-                }
-            }
-        }
-        out
+        let spans: Vec<Span> = self
+            .blocks
+            .iter()
+            .map(|b| {
+                let encoders = self.blocks.iter().filter(|o| o.field == b.field).count().max(1);
+                Span { start: b.start, dimension: b.dimension, weight: (1.0 / encoders as f32).sqrt() }
+            })
+            .collect();
+        balanced(self.matrix.view(), &spans)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) enum Token {
 
 impl Token {
     /// As an error message calls it.
-    pub fn described(&self) -> String {
+    pub(super) fn described(&self) -> String {
         match self {
             Self::Word(w) | Self::Quoted(w) => format!("`{}`", shortened(w)),
             Self::Text(t) => format!("the text {:?}", shortened(t)),
@@ -48,7 +48,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn error(self, expected: impl Into<String>, found: impl Into<String>) -> RuleError {
+    pub(super) fn error(self, expected: impl Into<String>, found: impl Into<String>) -> RuleError {
         let Self { line, column } = self;
         RuleError { line, column, expected: expected.into(), found: found.into(), suggestion: None }
     }

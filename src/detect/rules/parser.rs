@@ -63,27 +63,27 @@ impl Operand {
 }
 
 impl<'a> Parser<'a> {
-    pub fn new(source: &str, line: usize, schema: &'a Schema) -> Result<Self, RuleError> {
+    pub(super) fn new(source: &str, line: usize, schema: &'a Schema) -> Result<Self, RuleError> {
         fits(source, line)?;
         Ok(Self { tokens: tokens(source, line)?, at: 0, depth: 0, patterns: 0, schema })
     }
 
     /// The tokens end with `End`, which is never passed.
-    pub fn peek(&self) -> &Token {
+    pub(super) fn peek(&self) -> &Token {
         self.tokens.get(self.at).map_or(&Token::End, |t| &t.0)
     }
 
-    pub fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         self.tokens.get(self.at).map_or(Place { line: 1, column: 1 }, |t| t.1)
     }
 
-    pub fn next(&mut self) -> Token {
+    pub(super) fn next(&mut self) -> Token {
         let token = self.peek().clone();
         self.at += usize::from(token != Token::End);
         token
     }
 
-    pub fn next_if(&mut self, token: &Token) -> bool {
+    pub(super) fn next_if(&mut self, token: &Token) -> bool {
         let is = self.peek() == token;
         if is {
             self.next();
@@ -91,11 +91,11 @@ impl<'a> Parser<'a> {
         is
     }
 
-    pub fn is_word(&self, word: &str) -> bool {
+    pub(super) fn is_word(&self, word: &str) -> bool {
         matches!(self.peek(), Token::Word(w) if w.eq_ignore_ascii_case(word))
     }
 
-    pub fn next_if_word(&mut self, word: &str) -> bool {
+    pub(super) fn next_if_word(&mut self, word: &str) -> bool {
         let is = self.is_word(word);
         if is {
             self.next();
@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
         is
     }
 
-    pub fn unexpected(&self, expected: impl Into<String>) -> RuleError {
+    pub(super) fn unexpected(&self, expected: impl Into<String>) -> RuleError {
         let mut error = self.place().error(expected, self.peek().described());
         if let Token::Word(w) = self.peek() {
             error.suggestion = nearest(w, WORDS).map(|n| format!("`{n}`"));
@@ -111,18 +111,18 @@ impl<'a> Parser<'a> {
         error
     }
 
-    pub fn expect(&mut self, token: &Token) -> Result<(), RuleError> {
+    pub(super) fn expect(&mut self, token: &Token) -> Result<(), RuleError> {
         if self.next_if(token) { Ok(()) } else { Err(self.unexpected(token.described())) }
     }
 
-    pub fn end(&self) -> Result<(), RuleError> {
+    pub(super) fn end(&self) -> Result<(), RuleError> {
         match self.peek() {
             Token::End => Ok(()),
             _ => Err(self.unexpected("`and`, `or` or the end")),
         }
     }
 
-    pub fn expr(&mut self) -> Result<Expr, RuleError> {
+    pub(super) fn expr(&mut self) -> Result<Expr, RuleError> {
         let mut parts = vec![];
         loop {
             match self.all()? {
@@ -373,7 +373,7 @@ impl<'a> Parser<'a> {
         Err(place.error(wanted.noun(), format!("`{}`, which is {}", field.name, found.noun())))
     }
 
-    pub fn text_literal(&mut self, expected: &str) -> Result<String, RuleError> {
+    pub(super) fn text_literal(&mut self, expected: &str) -> Result<String, RuleError> {
         let Token::Text(text) = self.peek() else { return Err(self.unexpected(expected)) };
         let text = text.clone();
         self.next();

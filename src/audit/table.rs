@@ -1,0 +1,127 @@
+//! One row a sample, in input order: what `issues.parquet` and `issues.csv` hold. Columns come in pairs as
+//! cleanlab has them, `is_<type>_issue` and a score that is low where the issue is.
+
+use std::io::Write;
+
+use super::engine::Audit;
+use super::input::Input;
+use crate::detect::quality::Quality;
+use crate::domain::Detector;
+use crate::exchange::columnar::Column;
+
+/// Marks a sample without a group or cluster.
+const NO_GROUP: i32 = -1;
+
+/// The columns; `reasons` (N) in the reader's language.
+pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&'static str, Column)> {
+    let scan = &audit.scan;
+    let n = scan.len();
+    let class = |of: &dyn Fn(usize) -> u32| {
+        if input.numbered && input.taxonomy.depth() == 1 {
+            return Column::I64((0..n).map(|i| i64::from(of(i))).collect());
+        }
+        Column::Utf8((0..n).map(|i| input.taxonomy.class_id(of(i) as usize).to_owned()).collect())
+    };
+    let detectors = |i: usize| {
+        let names: Vec<&str> = scan.detectors(i).into_iter().map(Detector::as_str).collect();
+        names.join(" ")
+    };
+    let f32s = |values: &[f32]| Column::F32(values.to_vec());
+    let mut out = vec![
+        ("id", Column::Utf8(input.ids.clone())),
+        ("given_label", class(&|i| input.labels[i])),
+        ("rank", Column::I32(scan.fused.rank.iter().map(|&r| i32::try_from(r).unwrap_or(i32::MAX)).collect())),
+        ("suspicion", f32s(&scan.fused.suspicion)),
+        ("is_label_issue", Column::Bool((0..n).map(|i| scan.flagged(i)).collect())),
+        ("label_quality", Column::F32(scan.fused.suspicion.iter().map(|s| 1.0 - s).collect())),
+        ("suggested_label", class(&|i| scan.fused.suggested[i])),
+        ("reason", Column::Utf8(reasons)),
+        ("detectors", Column::Utf8((0..n).map(detectors).collect())),
+        ("review_priority", f32s(&audit.priority)),
+        ("p_given", f32s(&scan.fused.p_given)),
+        ("p_suggested", f32s(&scan.fused.p_suggested)),
+        (Quality::SelfConfidence.as_str(), f32s(&scan.self_confidence)),
+        (Quality::NormalizedMargin.as_str(), f32s(&scan.normalized_margin)),
+        // higher = better, as the other scores
+        (Quality::LogMargin.as_str(), Column::F32(scan.log_margin.iter().map(|m| -m).collect())),
+        ("is_cross_parent", Column::Bool((0..n).map(|i| scan.cross_parent(i)).collect())),
+        ("level1_self_confidence", f32s(&scan.levels.level1_self_confidence)),
+        ("within_parent_self_confidence", f32s(&scan.levels.within_self_confidence)),
+    ];
+    if let (Some(space), Some(places)) = (&scan.space, scan.places) {
+        let group = |g: &Option<u32>| g.map_or(NO_GROUP, |g| i32::try_from(g).unwrap_or(i32::MAX));
+        let duplicates = &places.duplicates;
+        out.extend([
+            ("is_near_duplicate_issue", Column::Bool(duplicates.group.iter().map(Option::is_some).collect())),
+            ("near_duplicate_score", f32s(&duplicates.score)),
+            ("near_duplicate_group", Column::I32(duplicates.group.iter().map(group).collect())),
+            ("is_near_duplicate_conflict", Column::Bool(space.conflicting.clone())),
+            ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
+            ("outlier_score", f32s(&places.outliers.score)),
+            ("neighbour_agreement", Column::F32(scan.agreement())),
+            ("cluster", Column::I32(places.clusters.iter().map(|&c| i32::try_from(c).unwrap_or(i32::MAX)).collect())),
+            ("non_iid_score", f32s(&places.non_iid.score)),
+        ]);
+    }
+    if let Some(d) = audit.dynamics {
+        out.extend([
+            ("aum", f32s(&d.aum)),
+            ("training_confidence", f32s(&d.confidence)),
+            ("training_variability", f32s(&d.variability)),
+            ("forgetting", f32s(&d.forgetting)),
+            ("el2n", f32s(&d.el2n)),
+        ]);
+    }
+    out
+}
+
+/// Columns of equal length as CSV with a header; floats as short as they read back the same, NaN as an
+/// empty cell, lists of numbers not at all.
+pub fn write_csv(out: impl Write, columns: &[(&str, Column)]) -> Result<(), csv::Error> {
+    let mut writer = csv::Writer::from_writer(out);
+    let shown: Vec<&(&str, Column)> = columns.iter().filter(|(_, c)| !matches!(c, Column::Matrix(_))).collect();
+    writer.write_record(shown.iter().map(|(name, _)| *name))?;
+    let rows = columns.first().map_or(0, |(_, c)| c.len());
+    let mut cell = String::new();
+    for i in 0..rows {
+        for (_, column) in &shown {
+            cell.clear();
+            use std::fmt::Write as _;
+            let _ = match column {
+                Column::I64(v) => write!(cell, "{}", v[i]),
+                Column::I32(v) => write!(cell, "{}", v[i]),
+                Column::F32(v) if v[i].is_nan() => Ok(()),
+                Column::F32(v) => write!(cell, "{}", v[i]),
+                Column::Bool(v) => write!(cell, "{}", if v[i] { "True" } else { "False" }),
+                Column::Utf8(v) => {
+                    writer.write_field(&v[i])?;
+                    continue;
+                }
+                Column::Matrix(_) => Ok(()),
+            };
+            writer.write_field(&cell)?;
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn csv_by_hand() {
+        let columns = [
+            ("id", Column::Utf8(vec!["a,b".into(), "\"c\"".into()])),
+            ("x", Column::F32(vec![0.1, f32::NAN])),
+            ("y", Column::Bool(vec![true, false])),
+            ("z", Column::I32(vec![-1, 7])),
+        ];
+        let mut out = Vec::new();
+        write_csv(&mut out, &columns).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "id,x,y,z\n\"a,b\",0.1,True,-1\n\"\"\"c\"\"\",,False,7\n");
+    }
+}
