@@ -76,10 +76,11 @@ impl Cells {
         }
         let mut out = vec![(0, 0.0); values.len()];
         for i in 0..k {
-            for c in self.starts[i]..self.starts[i + 1] {
-                let j = self.columns[c] as usize;
-                out[next[j]] = (j * k + i, values[c]);
-                next[j] += 1;
+            let row = self.starts[i]..self.starts[i + 1];
+            for (&j, &value) in self.columns[row.clone()].iter().zip(&values[row]) {
+                let at = &mut next[j as usize];
+                out[*at] = (j as usize * k + i, value);
+                *at += 1;
             }
         }
         out
