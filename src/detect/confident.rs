@@ -51,6 +51,8 @@ pub struct Counted<T> {
     pub guesses: Vec<u32>,
     /// (N) the arg-max is the given label, which is helped by 1e-6 so that ties go to it.
     pub given_wins: Vec<bool>,
+    /// (k) samples labelled so.
+    pub(crate) members: Vec<usize>,
 }
 
 impl<T: Real> Counted<T> {
@@ -68,7 +70,7 @@ impl<T: Real> Counted<T> {
         let (n, k) = p.shape();
         check(n, k, labels)?;
         let self_confidence = given(p, labels);
-        let thresholds = means(&self_confidence, labels, k);
+        let (thresholds, members) = means(&self_confidence, labels, k);
         let cuts = cuts::<T>(&thresholds);
         let mut guesses = vec![NO_GUESS; n];
         let mut given_wins = vec![false; n];
@@ -85,7 +87,7 @@ impl<T: Real> Counted<T> {
             })
             .collect();
         ends.into_iter().collect::<Result<(), _>>()?;
-        Ok(Self { thresholds, self_confidence, guesses, given_wins })
+        Ok(Self { thresholds, self_confidence, guesses, given_wins, members })
     }
 
     /// Counts [given label, confident guess] (k, k) with the diagonal raised to at least 1.
@@ -132,6 +134,10 @@ pub(super) fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectErro
     if k < 2 {
         return Err(DetectError::TooFewClasses { n_classes: k });
     }
+    // the largest first: that needs no branch a label
+    if labels.iter().copied().max().is_some_and(|y| (y as usize) < k) {
+        return Ok(());
+    }
     match labels.iter().position(|&y| y as usize >= k) {
         Some(row) => Err(DetectError::Label { row, label: labels[row] as usize, n_classes: k }),
         None => Ok(()),
@@ -146,7 +152,7 @@ pub(super) fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectErro
 pub fn thresholds<T: Real>(p: &dyn Rows<T>, labels: &[u32]) -> Result<Vec<f64>, DetectError> {
     let (n, k) = p.shape();
     check(n, k, labels)?;
-    Ok(means(&given(p, labels), labels, k))
+    Ok(means(&given(p, labels), labels, k).0)
 }
 
 /// p of the given label of each row.
@@ -189,7 +195,8 @@ pub(crate) fn by_class(labels: &[u32], k: usize) -> (Vec<u32>, Vec<usize>) {
     (rows, starts)
 }
 
-fn means<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
+/// Thresholds, and samples of each class.
+fn means<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> (Vec<f64>, Vec<usize>) {
     let starts = starts(labels, k);
     let mut next = starts.clone();
     let mut values = vec![T::ZERO; labels.len()];
@@ -200,7 +207,8 @@ fn means<T: Real>(self_confidence: &[T], labels: &[u32], k: usize) -> Vec<f64> {
     }
     let mean = |members: &[T]| pairwise_sum(members).over(members.len()).to_f64().max(LOWEST_THRESHOLD);
     let of_class = |c: usize| &values[starts[c]..starts[c + 1]];
-    (0..k).map(|c| if of_class(c).is_empty() { ABSENT_THRESHOLD } else { mean(of_class(c)) }).collect()
+    let threshold = |c| if of_class(c).is_empty() { ABSENT_THRESHOLD } else { mean(of_class(c)) };
+    ((0..k).map(threshold).collect(), (0..k).map(|c| of_class(c).len()).collect())
 }
 
 /// The least value that counts as confident for each class. NumPy subtracts the slack in the type of

@@ -133,7 +133,7 @@ pub fn label_issues<T: Real>(
 /// keeps at least one: what the diagonal lacks is taken evenly from the pairs that have any.
 fn to_prune<T: Real>(counted: &Counted<T>, labels: &[u32]) -> Cells {
     // cleanlab prunes by the counts as calibrated to the number of labels of each class
-    let mut joint = counted.cells(labels).calibrated(labels);
+    let mut joint = counted.cells(labels).calibrated(&counted.members);
     for i in 0..joint.classes() {
         let cells = joint.starts[i]..joint.starts[i + 1];
         let row = &mut joint.counts[cells.clone()];

@@ -44,20 +44,20 @@ impl Cells {
         out
     }
 
-    /// See [`calibrated_joint`]. The same cells, some of them zero afterwards. O(cells + k).
-    pub(crate) fn calibrated(mut self, labels: &[u32]) -> Self {
+    /// See [`calibrated_joint`]; `members` (k) are the samples of each class. The same cells, some of them
+    /// zero afterwards. O(cells log k + k).
+    pub(crate) fn calibrated(mut self, members: &[usize]) -> Self {
         let k = self.classes();
-        let mut of_class = vec![0u64; k];
-        labels.iter().for_each(|&y| of_class[y as usize] += 1);
+        let n: usize = members.iter().sum();
         let mut scaled: Vec<f64> = self.counts.iter().map(|v| *v as f64).collect();
-        for (i, &count) in of_class.iter().enumerate() {
+        for (i, &count) in members.iter().enumerate() {
             let row = &mut scaled[self.starts[i]..self.starts[i + 1]];
             let total = row.iter().sum::<f64>().max(f64::MIN_POSITIVE);
             row.iter_mut().for_each(|v| *v = *v / total * count as f64);
         }
         // as NumPy sums this matrix: in the order in which it lies there, by columns
         let whole = sum_of_few(&self.by_columns(&scaled), 0, k * k).max(f64::MIN_POSITIVE);
-        scaled.iter_mut().for_each(|v| *v = *v / whole * labels.len() as f64);
+        scaled.iter_mut().for_each(|v| *v = *v / whole * n as f64);
         for i in 0..k {
             let row = self.starts[i]..self.starts[i + 1];
             let rounded = round_preserving_sum(&scaled[row.clone()]);
@@ -76,10 +76,11 @@ impl Cells {
         }
         let mut out = vec![(0, 0.0); values.len()];
         for i in 0..k {
-            for c in self.starts[i]..self.starts[i + 1] {
-                let j = self.columns[c] as usize;
-                out[next[j]] = (j * k + i, values[c]);
-                next[j] += 1;
+            let row = self.starts[i]..self.starts[i + 1];
+            for (&j, &value) in self.columns[row.clone()].iter().zip(&values[row]) {
+                let at = &mut next[j as usize];
+                out[*at] = (j as usize * k + i, value);
+                *at += 1;
             }
         }
         out
@@ -106,7 +107,9 @@ fn sum_of_few(few: &[(usize, f64)], from: usize, n: usize) -> f64 {
 /// integers that keep row totals. (Where equal fractions compete for a unit, the higher class gets it,
 /// or the lower loses it: cleanlab's answer under a stable sort.)
 pub fn calibrated_joint(joint: &Array2<u64>, labels: &[u32]) -> Array2<u64> {
-    Cells::of(joint.rows().into_iter().map(|row| row.into_iter().copied())).calibrated(labels).dense()
+    let mut members = vec![0; joint.nrows()];
+    labels.iter().for_each(|&y| members[y as usize] += 1);
+    Cells::of(joint.rows().into_iter().map(|row| row.into_iter().copied())).calibrated(&members).dense()
 }
 
 /// Rounds non-negative numbers so that they sum to their rounded sum: the largest fractional parts go up.

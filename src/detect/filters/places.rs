@@ -42,10 +42,8 @@ struct Pairs {
 const NONE: usize = usize::MAX;
 
 impl Pairs {
-    fn of(prune: &Cells, labels: &[u32]) -> Self {
+    fn of(prune: &Cells, members: &[usize]) -> Self {
         let k = prune.classes();
-        let mut members = vec![0usize; k];
-        labels.iter().for_each(|&y| members[y as usize] += 1);
         let mut out = Self {
             k,
             starts: vec![0],
@@ -224,7 +222,7 @@ pub(super) fn by_noise_rate<T: Real>(
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<bool>, DetectError> {
     let given = &counted.self_confidence[..];
-    let pairs = Pairs::of(prune, labels);
+    let pairs = Pairs::of(prune, &counted.members);
     let mut bars = sampled(p, labels, given, &pairs, pace)?;
     let mut out = vec![false; labels.len()];
     // told of the rows once only
