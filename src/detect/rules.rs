@@ -28,6 +28,7 @@
 //! and the nearest known name.
 
 mod ast;
+mod cursor;
 mod error;
 mod eval;
 mod file;

@@ -133,7 +133,7 @@ pub fn read_header(source: &mut impl Read) -> Result<Header, NpyError> {
     // older writers put an order before single bytes too
     let (dtype, _) = DTYPES
         .into_iter()
-        .find(|(d, name)| *name == descr || (d.bytes() == 1 && name[1..] == descr[descr.len().min(1)..]))
+        .find(|(d, name)| *name == descr || (d.bytes() == 1 && descr.get(1..) == name.get(1..)))
         .ok_or_else(|| NpyError::Dtype(descr.chars().take(40).collect()))?;
     let shape = value(&text, "shape").ok_or_else(|| damaged("no shape"))?;
     let shape = shape

@@ -43,8 +43,8 @@ impl Token {
 /// Line and column, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    pub line: usize,
-    pub column: usize,
+    pub(super) line: usize,
+    pub(super) column: usize,
 }
 
 impl Place {
@@ -179,12 +179,13 @@ impl Lexer<'_> {
         }
         text.push_str(&self.take_while(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_'));
         // an exponent's sign is no letter
-        if text.ends_with(['e', 'E']) && text.contains(|c: char| c.is_ascii_digit()) {
-            if let Some(sign) = self.peek().filter(|c| matches!(c, '-' | '+')) {
-                self.next();
-                text.push(sign);
-                text.push_str(&self.take_while(|c| c.is_ascii_digit()));
-            }
+        if text.ends_with(['e', 'E'])
+            && text.contains(|c: char| c.is_ascii_digit())
+            && let Some(sign) = self.peek().filter(|c| matches!(c, '-' | '+'))
+        {
+            self.next();
+            text.push(sign);
+            text.push_str(&self.take_while(|c| c.is_ascii_digit()));
         }
         // Rust's own parser also takes "inf" and "nan": digits are asked for
         let plain = text.contains(|c: char| c.is_ascii_digit());

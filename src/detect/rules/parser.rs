@@ -8,7 +8,7 @@ use super::schema::{Field, FieldType, Schema};
 use super::{MAX_NESTING, MAX_PATTERNS, MAX_RULE_BYTES};
 
 const FUNCTIONS: [&str; 4] = ["under", "missing", "len", "lower"];
-const WORDS: [&str; 7] = ["and", "or", "not", "in", "contains", "true", "false"];
+pub(super) const WORDS: [&str; 7] = ["and", "or", "not", "in", "contains", "true", "false"];
 
 pub(super) fn is_keyword(word: &str) -> bool {
     FUNCTIONS.iter().chain(&WORDS).any(|k| k.eq_ignore_ascii_case(word))
@@ -36,8 +36,9 @@ pub(super) fn fits(source: &str, line: usize) -> Result<(), RuleError> {
 }
 
 pub(super) struct Parser<'a> {
-    tokens: Vec<(Token, Place)>,
-    at: usize,
+    /// Read by [`super::cursor`] only.
+    pub(super) tokens: Vec<(Token, Place)>,
+    pub(super) at: usize,
     depth: usize,
     patterns: usize,
     schema: &'a Schema,
@@ -66,60 +67,6 @@ impl<'a> Parser<'a> {
     pub(super) fn new(source: &str, line: usize, schema: &'a Schema) -> Result<Self, RuleError> {
         fits(source, line)?;
         Ok(Self { tokens: tokens(source, line)?, at: 0, depth: 0, patterns: 0, schema })
-    }
-
-    /// The tokens end with `End`, which is never passed.
-    pub(super) fn peek(&self) -> &Token {
-        self.tokens.get(self.at).map_or(&Token::End, |t| &t.0)
-    }
-
-    pub(super) fn place(&self) -> Place {
-        self.tokens.get(self.at).map_or(Place { line: 1, column: 1 }, |t| t.1)
-    }
-
-    pub(super) fn next(&mut self) -> Token {
-        let token = self.peek().clone();
-        self.at += usize::from(token != Token::End);
-        token
-    }
-
-    pub(super) fn next_if(&mut self, token: &Token) -> bool {
-        let is = self.peek() == token;
-        if is {
-            self.next();
-        }
-        is
-    }
-
-    pub(super) fn is_word(&self, word: &str) -> bool {
-        matches!(self.peek(), Token::Word(w) if w.eq_ignore_ascii_case(word))
-    }
-
-    pub(super) fn next_if_word(&mut self, word: &str) -> bool {
-        let is = self.is_word(word);
-        if is {
-            self.next();
-        }
-        is
-    }
-
-    pub(super) fn unexpected(&self, expected: impl Into<String>) -> RuleError {
-        let mut error = self.place().error(expected, self.peek().described());
-        if let Token::Word(w) = self.peek() {
-            error.suggestion = nearest(w, WORDS).map(|n| format!("`{n}`"));
-        }
-        error
-    }
-
-    pub(super) fn expect(&mut self, token: &Token) -> Result<(), RuleError> {
-        if self.next_if(token) { Ok(()) } else { Err(self.unexpected(token.described())) }
-    }
-
-    pub(super) fn end(&self) -> Result<(), RuleError> {
-        match self.peek() {
-            Token::End => Ok(()),
-            _ => Err(self.unexpected("`and`, `or` or the end")),
-        }
     }
 
     pub(super) fn expr(&mut self) -> Result<Expr, RuleError> {
@@ -371,13 +318,6 @@ impl<'a> Parser<'a> {
             return Ok(field);
         }
         Err(place.error(wanted.noun(), format!("`{}`, which is {}", field.name, found.noun())))
-    }
-
-    pub(super) fn text_literal(&mut self, expected: &str) -> Result<String, RuleError> {
-        let Token::Text(text) = self.peek() else { return Err(self.unexpected(expected)) };
-        let text = text.clone();
-        self.next();
-        Ok(text)
     }
 }
 

@@ -31,7 +31,7 @@ fn pairs(text: &[char]) -> impl Iterator<Item = (u32, u32)> + '_ {
 }
 
 impl Corpus {
-    pub fn of(texts: &[Vec<char>]) -> Self {
+    pub(super) fn of(texts: &[Vec<char>]) -> Self {
         let mut out =
             Self { pairs: HashMap::new(), seconds: HashMap::new(), firsts: HashMap::new(), total: 0.0 };
         for (a, b) in texts.iter().filter(|t| !t.is_empty()).flat_map(|t| pairs(t)) {
@@ -46,7 +46,7 @@ impl Corpus {
     /// Mean over the text's pairs of log P(second) / P(second | first), from the other texts' counts: below
     /// 0 for a text whose pairs are known, above for one whose characters are but whose pairs are not.
     /// `None` for very short texts.
-    pub fn excess(&self, text: &[char]) -> Option<f64> {
+    pub(super) fn excess(&self, text: &[char]) -> Option<f64> {
         if text.len() + 1 < LEAST_PAIRS {
             return None;
         }
