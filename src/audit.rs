@@ -5,6 +5,7 @@
 pub mod engine;
 pub mod input;
 pub mod select;
+pub mod summary;
 pub mod table;
 
 pub use engine::{Audit, AuditError, AuditParams, Part, Prepared, audit, prepare};

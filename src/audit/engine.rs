@@ -219,7 +219,7 @@ mod tests {
         let labels = (0..n).map(|i| ((i + usize::from(wrong[i])) % k) as u32).collect();
         let node = |c: usize| Node { id: c.to_string(), names: Default::default(), parent: None };
         let input = Input {
-            ids: (0..n).map(|i| i.to_string()).collect(),
+            ids: None,
             labels,
             numbered: true,
             taxonomy: Taxonomy::new((0..k).map(node).collect()).unwrap(),

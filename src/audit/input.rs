@@ -108,8 +108,8 @@ fn rows<T>(a: &Array2<T>, start: usize, n: usize) -> &[T] {
 /// What an audit works on; all of N rows.
 #[derive(Debug)]
 pub struct Input {
-    /// Row numbers where no ids were given.
-    pub ids: Vec<String>,
+    /// `None`: none were given, and row numbers stand for them; see [`Input::id`].
+    pub ids: Option<Vec<String>>,
     /// Class columns.
     pub labels: Vec<u32>,
     /// The labels came as numbers: they are written as such.
@@ -169,9 +169,9 @@ impl Input {
             Some(path) => {
                 let ids = read_ids(path)?;
                 fits(path, ids.len(), "ids")?;
-                ids
+                Some(ids)
             }
-            None => labels.ids.unwrap_or_else(|| (0..n).map(|i| i.to_string()).collect()),
+            None => labels.ids,
         };
         let k = probabilities.as_ref().map(|(_, k)| *k);
         let numbered = matches!(labels.values, LabelValues::Columns(_));
@@ -181,6 +181,13 @@ impl Input {
         let missing_classes = (0..seen.len()).filter(|&c| !seen[c]).collect();
         let probabilities = probabilities.map(|(p, _)| p);
         Ok(Self { ids, labels, numbered, taxonomy, probabilities, features, missing_classes })
+    }
+}
+
+impl Input {
+    /// The name of sample `i`.
+    pub fn id(&self, i: usize) -> String {
+        self.ids.as_ref().map_or_else(|| i.to_string(), |ids| ids[i].clone())
     }
 }
 
@@ -484,13 +491,14 @@ mod tests {
     fn tables_that_fit() {
         let p = "0.5,0.5\n0.9,0.1\n0.25,0.75\n";
         let input = read(&[("y.csv", "id,label\na,0\nb,0\nc,1\n"), ("p.csv", p)]).unwrap();
-        assert_eq!((input.ids, input.labels), (vec!["a".into(), "b".into(), "c".into()], vec![0, 0, 1]));
+        assert_eq!((input.id(2), &input.labels), ("c".to_owned(), &vec![0, 0, 1]));
         assert!(input.probabilities.unwrap().is_double() && input.numbered);
         let input = read(&[("y.csv", "b\na\nb\n"), ("p.csv", &format!("a,b\n{p}")), ("ids.txt", "x\ny\nz\n")]);
         let input = input.unwrap();
-        assert_eq!((input.labels, &input.ids[2]), (vec![1, 0, 1], &"z".to_owned()));
+        assert_eq!((input.id(2), &input.labels), ("z".to_owned(), &vec![1, 0, 1]));
         let input = read(&[("y.csv", "0\n3\n"), ("f.csv", "1,2\n3,4\n")]).unwrap();
-        assert_eq!((input.missing_classes, input.features[0].0.as_str()), (vec![1, 2], "f"));
+        assert_eq!((&input.missing_classes, input.features[0].0.as_str()), (&vec![1, 2], "f"));
+        assert_eq!(input.id(1), "1");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
     };
     let f32s = |values: &[f32]| Column::F32(values.to_vec());
     let mut out = vec![
-        ("id", Column::Utf8(input.ids.clone())),
+        ("id", Column::Utf8((0..n).map(|i| input.id(i)).collect())),
         ("given_label", class(&|i| input.labels[i])),
         ("rank", Column::I32(scan.fused.rank.iter().map(|&r| i32::try_from(r).unwrap_or(i32::MAX)).collect())),
         ("suspicion", f32s(&scan.fused.suspicion)),

@@ -1,5 +1,6 @@
 //! The command line: one subcommand, one call. Exit code 0 only when what was asked is done,
-//! 1 when it failed, 2 when the command was not understood.
+//! 1 when it failed, 2 when the command was not understood;
+//! `audit` has one more, see there.
 
 /// A line on standard output. Whoever reads it may stop reading (`| head`): that is no error, and what is
 /// under way goes on.
@@ -129,7 +130,7 @@ pub fn main() -> ExitCode {
         return report(crate::native::postgres::supervise(state, bin));
     }
     if let Command::Audit(arguments) = cli.command {
-        return report(audit::run(&arguments));
+        return audit::run(&arguments).unwrap_or_else(|e| report(Err(e)));
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
