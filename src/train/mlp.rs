@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::error::TrainError;
 use super::folds::Split;
 use super::linear::softmax::softmax_row;
-use super::linear::stochastic::Adam;
+use super::linear::stochastic::{Adam, gather};
 use crate::arrays::product::tile;
 use crate::arrays::{Standardizer, gaussian_matrix, matmul, rng};
 
@@ -42,7 +42,7 @@ impl Default for MlpParams {
     fn default() -> Self {
         Self {
             hidden: 128,
-            epochs: 8,
+            epochs: 5,
             rate: 1e-3,
             decay: 0.01,
             dropout: 0.25,
@@ -87,8 +87,11 @@ impl MlpParams {
 /// folds' standardised rows. `tick` is told the epoch and cancels by returning false. Classes without
 /// training samples are treated, and errors are, as in [`super::fit_fold`].
 ///
-/// Cost per epoch: two products of (n, d) with (d, hidden) and three of (n, hidden) with (hidden, k).
-#[expect(clippy::too_many_arguments, reason = "a fold of a labelled matrix and how to fit it")]
+/// With smoothed targets the probabilities are less sure than the labels allow; see
+/// [`super::fit_temperature`].
+///
+/// Cost per epoch: two products of (n, d) with (d, hidden) and three of (n, hidden) with (hidden, k);
+/// measured about 2 CPU-s a fold of 50,000 x 512 with 100 classes at the defaults.
 pub fn mlp_fold(
     x: ArrayView2<'_, f32>,
     y: &[usize],
@@ -281,27 +284,22 @@ fn block_backward(
         ArrayViewMut2::from_shape((m, columns), v).expect("m rows")
     }
     let (d, h, k, m) = (net.d, net.h, net.k, rows.len());
-    let mut x = shaped(x, m, d);
-    for (mut to, &from) in x.rows_mut().into_iter().zip(rows) {
-        to.assign(&batch.x.row(from));
-    }
-    tile(shaped(hidden, m, h), x.view(), net.first().t());
+    gather(batch.x, rows, x);
+    tile(shaped(hidden, m, h), shaped(x, m, d).view(), net.first().t());
     // A unit that is silenced or below zero passes nothing on, forwards or back.
     let silenced = (batch.dropout * 256.0) as u8;
     let louder = 256.0 / (256.0 - f32::from(silenced));
     for (i, row) in hidden.chunks_exact_mut(h).enumerate() {
-        let mut bits = 0u64;
         let mut state = batch.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ ((offset + i) as u64) << 40;
-        for (j, (v, b)) in row.iter_mut().zip(&net.parts[1]).enumerate() {
-            if j % 8 == 0 {
-                bits = split_mix(&mut state);
+        // eight units a draw, a byte each
+        for (units, bias) in row.chunks_mut(8).zip(net.parts[1].chunks(8)) {
+            let bytes = split_mix(&mut state).to_le_bytes();
+            for ((v, b), byte) in units.iter_mut().zip(bias).zip(bytes) {
+                *v = relu(*v + b) * if byte >= silenced { louder } else { 0.0 };
             }
-            let kept = (bits >> (8 * (j % 8))) as u8 >= silenced;
-            *v = if kept { relu(*v + b) * louder } else { 0.0 };
         }
     }
-    let hidden = shaped(hidden, m, h);
-    tile(shaped(by_logits, m, k), hidden.view(), net.second().t());
+    tile(shaped(by_logits, m, k), shaped(hidden, m, h).view(), net.second().t());
     let share = 1.0 / batch.rows.len() as f32;
     for (p, &row) in by_logits.chunks_exact_mut(k).zip(rows) {
         p.iter_mut().zip(&net.parts[3]).for_each(|(z, b)| *z += b);
@@ -309,9 +307,8 @@ fn block_backward(
         p.iter_mut().for_each(|v| *v = (*v - batch.smoothing / k as f32) * share);
         p[batch.y[row]] -= (1.0 - batch.smoothing) * share;
     }
-    let mut by_hidden = shaped(by_hidden, m, h);
-    tile(by_hidden.view_mut(), shaped(by_logits, m, k).view(), net.second());
-    for (g, v) in by_hidden.iter_mut().zip(&hidden) {
+    tile(shaped(by_hidden, m, h), shaped(by_logits, m, k).view(), net.second());
+    for (g, v) in by_hidden.iter_mut().zip(hidden.iter()) {
         *g = if *v > 0.0 { *g * louder } else { 0.0 };
     }
 }

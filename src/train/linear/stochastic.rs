@@ -42,6 +42,17 @@ impl Adam {
     }
 }
 
+/// Copies `rows` of `x` into `out` (rows, d).
+pub(in crate::train) fn gather(x: ArrayView2<'_, f32>, rows: &[usize], out: &mut [f32]) {
+    for (to, &from) in out.chunks_exact_mut(x.ncols().max(1)).zip(rows) {
+        let row = x.row(from);
+        match row.as_slice() {
+            Some(row) => to.copy_from_slice(row),
+            None => to.iter_mut().zip(row).for_each(|(t, f)| *t = *f),
+        }
+    }
+}
+
 /// What one batch's rows looked like before the step: indices, logits and probabilities (rows, k).
 pub(in crate::train) type Observe<'a> = &'a mut dyn FnMut(&[usize], &[f32], &[f32]);
 
@@ -133,13 +144,11 @@ impl<'a> Trainer<'a> {
         let (x, weights, bias) = (self.x, self.weights.view(), &self.bias);
         blocks.into_par_iter().for_each(|(((batch, logits), residual), rows)| {
             let m = rows.len();
-            let mut batch = ArrayViewMut2::from_shape((m, d), &mut batch[..m * d]).expect("m x d entries");
-            for (mut to, &from) in batch.rows_mut().into_iter().zip(rows) {
-                to.assign(&x.row(from));
-            }
+            gather(x, rows, &mut batch[..m * d]);
+            let batch = ArrayView2::from_shape((m, d), &batch[..m * d]).expect("m x d entries");
             let logits = &mut logits[..m * k];
             let out = ArrayViewMut2::from_shape((m, k), &mut *logits).expect("m x k entries");
-            tile(out, batch.view(), weights.t());
+            tile(out, batch, weights.t());
             for (z, p) in logits.chunks_exact_mut(k).zip(residual.chunks_exact_mut(k)) {
                 z.iter_mut().zip(bias).for_each(|(z, b)| *z += b);
                 p.copy_from_slice(z);

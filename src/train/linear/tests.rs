@@ -78,6 +78,37 @@ fn threads_do_not_change_a_bit() {
 }
 
 #[test]
+fn a_start_by_mini_batches_ends_at_the_same_head_with_any_threads() {
+    let mut r = rng(24);
+    let (n, d, k) = (WARM_ROWS + 77, 140, 9);
+    let mut x = gaussian_matrix(n, d, &mut r);
+    let y: Vec<usize> = (0..n).map(|i| (i * 11 + i / 13) % k).collect();
+    for i in 0..n {
+        x[[i, y[i]]] += 1.0;
+        x[[i, 20]] = 3.0 * x[[i, 21]] + 0.1 * x[[i, 20]];
+    }
+    let weights: Vec<f32> = (0..n).map(|i| (1 + i % 3) as f32).collect();
+    let params = LinearParams { l2: 0.01, max_iterations: 300, tolerance: 1e-5 };
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| LinearHead::fit(x.view(), &y, k, Some(&weights), &params, &|_| true).unwrap())
+    };
+    let head = with(1);
+    assert_eq!(head, with(2));
+    assert_eq!(head, with(8));
+    let (_, z) = Standardizer::fit_transform(x.view());
+    let shares = normalized_weights(Some(&weights), n).unwrap();
+    let problem = Problem::new(z.view(), &y, k, &shares);
+    let mut cold = State::start(&problem);
+    minimize(&problem, 0.01, &Stop { max_iterations: 300, tolerance: 1e-5, tick: &|_| true }, &mut cold)
+        .unwrap();
+    let (w, b) = problem.head(&cold.point);
+    let far = w.iter().zip(&head.weights).chain(b.iter().zip(&head.bias)).map(|(a, b)| (a - b).abs());
+    let far = far.fold(0f32, f32::max);
+    assert!(far < 2e-4, "{far}");
+}
+
+#[test]
 fn absent_classes_constant_and_duplicate_features() {
     let mut r = rng(23);
     let mut x = gaussian_matrix(30, 4, &mut r);
