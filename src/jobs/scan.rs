@@ -1,21 +1,27 @@
-//! Detectors over one snapshot with one set of embeddings: snapshot, encode what is missing,
-//! out-of-fold probabilities, detectors, findings.
+//! Detectors over one snapshot with one set of embeddings: snapshot, encode what is missing, places,
+//! out-of-fold probabilities, judgement, findings.
 
-use ndarray::ArrayView2;
+mod checkpoint;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::checkpoint::Checkpoints;
 use super::progress::Progress;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
-use crate::detect::scan::{ScanInput, ScanOutput, ScanParams, Stage, scan as detect};
+use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
+use crate::detect::{Places, PlacesParams, Stage};
 use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
 use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
-use crate::train::{FoldPath, LinearParams, Selection, fit_fold_path, select, stratified_folds};
+use crate::train::{FoldPath, LinearParams, fit_fold_path, grid_for_fold, select, stratified_folds};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -46,34 +52,32 @@ pub(crate) async fn run(
     if features.blocks.is_empty() {
         return Err(JobError::failed("nothing_encoded", &[]));
     }
-    let (selection, features, labelled) = out_of_fold(services, features, labelled, progress).await?;
-    let (output, selection, features, labelled) =
-        run_detectors(services, selection, features, labelled, progress).await?;
+    let encoders = features.blocks.clone();
+    let ground = Arc::new(Ground { features, labelled });
+    let places = Arc::new(places(services, &ground, progress).await?);
+    let paths = folds(services, dataset, &snapshot.id, &ground, &places, progress).await?;
 
-    progress.stage("save", None);
-    let findings = findings(&taxonomy, &labelled, &output);
+    let p = progress.clone();
+    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places.clone());
     // its job's id: a second start of the same job, after a crash, makes no second one
     let id = progress.job_id;
-    let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
-    let scores = score_table(&labelled, &output, &taxonomy);
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
-    let bytes = tokio::task::spawn_blocking(move || {
-        let mut out = Vec::new();
-        write_table(&mut out, &scores, &about).map(|()| out)
-    })
-    .await?
-    .map_err(|e| JobError::broke("stage.save", e))?;
-    services.blobs.put(&scores_blob, bytes).await?;
+    p.stage("fusion", None);
+    let judged = tokio::task::spawn_blocking(move || judge(&tree, &on, &at, &paths, &about, &p)).await?;
+    progress.check()?;
+    let Judged { findings, scores, mut summary, estimated_errors } = judged?;
+
+    progress.stage("save", None);
+    let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
+    services.blobs.put(&scores_blob, scores).await?;
     let counts = services.store.dataset_counts(dataset).await?;
-    let n_flagged = findings.iter().filter(|f| f.flagged).count();
-    let summary = json!({
-        "noise": with_class_ids(&output, &taxonomy),
-        "head": {"c": selection.c, "log_losses": selection.log_losses, "folds": services.config.scan.folds,
-                 "seed": services.config.scan.seed},
-        "fields": features.blocks,
-        "neighbours": services.config.scan.neighbours,
-        "pool": output.fused.weights,
-    });
+    let flagged: Vec<i64> = findings.iter().filter(|f| f.flagged).map(|f| f.sample_id).collect();
+    let n_flagged = flagged.len();
+    if let Some(map) = summary.as_object_mut() {
+        map.insert("fields".into(), json!(encoders));
+        map.insert("neighbours".into(), json!(services.config.scan.neighbours));
+        map.insert("compared".into(), compared(services, dataset, id, &flagged).await?);
+    }
     let scan = Scan {
         id,
         snapshot_id: snapshot.id.clone(),
@@ -93,7 +97,26 @@ pub(crate) async fn run(
         "labelled": findings.len(),
         "classes": taxonomy.n_classes(),
         "flagged": n_flagged,
-        "estimated_errors": output.noise.estimated_errors,
+        "estimated_errors": estimated_errors,
+    }))
+}
+
+/// What a scan judges; shared by its steps.
+struct Ground {
+    features: Features,
+    labelled: Labelled,
+}
+
+/// Of the flagged samples, which the last scan had flagged too; `null` for the first scan.
+async fn compared(services: &Services, dataset: Uuid, id: Uuid, flagged: &[i64]) -> Result<Value, JobError> {
+    let Some(last) = services.store.scan_before(dataset, id).await? else { return Ok(Value::Null) };
+    let before: HashSet<i64> = services.store.flagged_samples(last).await?.into_iter().collect();
+    let confirmed = flagged.iter().filter(|s| before.contains(s)).count();
+    Ok(json!({
+        "scan_id": last,
+        "new": flagged.len() - confirmed,
+        "confirmed": confirmed,
+        "gone": before.len() - confirmed,
     }))
 }
 
@@ -125,97 +148,124 @@ impl Labelled {
     }
 }
 
-/// Probabilities of every labelled sample by heads that never saw it; C by the noisy log-loss.
-async fn out_of_fold(
-    services: &Services,
-    features: Features,
-    labelled: Labelled,
-    progress: &Progress,
-) -> Result<(Selection, Features, Labelled), JobError> {
+async fn places(services: &Services, ground: &Arc<Ground>, progress: &Progress) -> Result<Places, JobError> {
     let config = services.config.scan.clone();
-    progress.stage("out_of_fold", Some(config.folds));
-    let p = progress.clone();
-    let (result, features, labelled) = tokio::task::spawn_blocking(move || {
-        let result = cross_validate(features.matrix.view(), &labelled, &config, &p);
-        (result, features, labelled)
-    })
-    .await?;
-    Ok((result?, features, labelled))
-}
-
-fn cross_validate(
-    x: ArrayView2<'_, f32>,
-    labelled: &Labelled,
-    config: &crate::config::Scan,
-    progress: &Progress,
-) -> Result<Selection, JobError> {
-    let folds = stratified_folds(&labelled.y, labelled.n_classes, config.folds, None, config.seed);
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(config.folds);
-    for fold in 0..config.folds {
-        let go_on = |_: usize| progress.go_on();
-        let path = fit_fold_path(
-            x,
-            &labelled.y,
-            labelled.n_classes,
-            &folds,
-            fold,
-            &config.c_grid,
-            &LinearParams::default(),
-            &go_on,
-        );
-        progress.check()?;
-        paths.push(path.map_err(|e| JobError::broke("stage.out_of_fold", e))?);
-        progress.add(1);
-    }
-    select(&paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))
-}
-
-async fn run_detectors(
-    services: &Services,
-    selection: Selection,
-    features: Features,
-    labelled: Labelled,
-    progress: &Progress,
-) -> Result<(ScanOutput, Selection, Features, Labelled), JobError> {
-    let params = ScanParams {
-        k_neighbours: services.config.scan.neighbours,
-        seed: services.config.scan.seed,
-        clusters: None,
-    };
-    let p = progress.clone();
-    let (result, selection, features, labelled) = tokio::task::spawn_blocking(move || {
-        let space = features.balanced();
-        let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
-        let probabilities = selection.probabilities.view();
-        let input = ScanInput {
-            features: Some(space.view()),
-            labels: &labels,
-            class_roots: &labelled.class_roots,
-            probabilities: &probabilities,
-        };
+    let (p, ground) = (progress.clone(), ground.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        let mut present = ground.labelled.y.clone();
+        present.sort_unstable();
+        present.dedup();
+        let params =
+            PlacesParams { k_neighbours: config.neighbours, ..PlacesParams::new(present.len(), config.seed) };
         let mut at = None;
-        let result = detect(&input, &params, &mut |stage, done, total| {
+        Places::find(ground.features.balanced().view(), &params, &mut |stage, done, total| {
             if at != Some(stage) {
                 at = Some(stage);
-                let key = match stage {
-                    Stage::Neighbours => "neighbours",
-                    Stage::Clusters => "clusters",
-                    Stage::Fusion => "fusion",
-                };
-                p.stage(key, Some(total));
+                p.stage(if stage == Stage::Clusters { "clusters" } else { "neighbours" }, Some(total));
             }
             p.set(done);
             p.go_on()
-        });
-        (result, selection, features, labelled)
+        })
     })
     .await?;
     progress.check()?;
-    let output = result.map_err(|e| JobError::broke("stage.fusion", e))?;
-    Ok((output, selection, features, labelled))
+    found.map_err(|e| JobError::broke("stage.neighbours", e))
 }
 
-fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput) -> Vec<Finding> {
+/// Probabilities of every labelled sample by heads that never saw it nor a near-duplicate of it; C by the
+/// noisy log-loss. Each finished fold is kept until the scan is, so that a job that is started again goes
+/// on with the next one.
+async fn folds(
+    services: &Services,
+    dataset: Uuid,
+    snapshot: &str,
+    ground: &Arc<Ground>,
+    places: &Arc<Places>,
+    progress: &Progress,
+) -> Result<Vec<FoldPath>, JobError> {
+    let config = services.config.scan.clone();
+    progress.stage("out_of_fold", Some(config.folds));
+    let checkpoints = Checkpoints::of(dataset, progress.job_id, snapshot, ground, &config);
+    let split = {
+        let y = &ground.labelled.y;
+        let groups = places.fold_groups();
+        Arc::new(stratified_folds(y, ground.labelled.n_classes, config.folds, Some(&groups), config.seed))
+    };
+    let mut paths: Vec<FoldPath> = Vec::with_capacity(config.folds);
+    for fold in 0..config.folds {
+        let path = match checkpoints.load(services, fold).await? {
+            Some(path) => path,
+            None => {
+                let (on, split, p) = (ground.clone(), split.clone(), progress.clone());
+                let grid = grid_for_fold(&paths, &config.c_grid);
+                let path = tokio::task::spawn_blocking(move || {
+                    let x = on.features.matrix.view();
+                    let (y, k) = (&on.labelled.y, on.labelled.n_classes);
+                    fit_fold_path(x, y, k, &split, fold, &grid, &LinearParams::for_folds(), &|_| p.go_on())
+                })
+                .await?;
+                progress.check()?;
+                let path = path.map_err(|e| JobError::broke("stage.out_of_fold", e))?;
+                checkpoints.save(services, fold, &path).await?;
+                path
+            }
+        };
+        paths.push(path);
+        progress.add(1);
+    }
+    Ok(paths)
+}
+
+/// What is written of a scan.
+struct Judged {
+    findings: Vec<Finding>,
+    /// The Parquet file of all scores.
+    scores: Vec<u8>,
+    summary: Value,
+    estimated_errors: usize,
+}
+
+fn judge(
+    taxonomy: &Taxonomy,
+    ground: &Ground,
+    places: &Places,
+    paths: &[FoldPath],
+    about: &[(String, String)],
+    progress: &Progress,
+) -> Result<Judged, JobError> {
+    let labelled = &ground.labelled;
+    let selection =
+        select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
+    let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
+    let probabilities = selection.probabilities.view();
+    let input = ScanInput {
+        places: Some(places),
+        labels: &labels,
+        class_roots: &labelled.class_roots,
+        probabilities: &probabilities,
+    };
+    let output = detect(&input, &mut |_, done, _| {
+        progress.set(done);
+        progress.go_on()
+    })
+    .map_err(|e| JobError::broke("stage.fusion", e))?;
+    let mut scores = Vec::new();
+    write_table(&mut scores, &score_table(labelled, &output, taxonomy), about)
+        .map_err(|e| JobError::broke("stage.save", e))?;
+    Ok(Judged {
+        findings: findings(taxonomy, labelled, &output),
+        scores,
+        summary: json!({
+            "noise": with_class_ids(&output, taxonomy),
+            "head": {"c": selection.c, "log_losses": selection.log_losses,
+                     "temperatures": selection.temperatures, "folds": paths.len()},
+            "pool": output.fused.weights,
+        }),
+        estimated_errors: output.noise.estimated_errors,
+    })
+}
+
+fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -> Vec<Finding> {
     let class = |c: usize| taxonomy.class_id(c).to_owned();
     let mut findings: Vec<Finding> = (0..output.len())
         .map(|i| (i, output.row(i)))
@@ -257,7 +307,7 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput) -> Ve
 /// All scores in the order of the labelled samples, for engines that read Parquet.
 fn score_table(
     labelled: &Labelled,
-    output: &ScanOutput,
+    output: &ScanOutput<'_>,
     taxonomy: &Taxonomy,
 ) -> Vec<(&'static str, Column)> {
     let n = output.len();
@@ -281,8 +331,15 @@ fn score_table(
         ("within_log_margin", Column::F32(output.levels.within_log_margin.clone())),
         ("is_cross_parent", Column::Bool((0..n).map(|i| output.cross_parent(i)).collect())),
     ];
-    if let Some(space) = &output.space {
-        columns.push(("cluster", Column::I32(space.clusters.iter().map(|&c| c as i32).collect())));
+    if let Some(places) = output.places {
+        let group = |g: &Option<u32>| g.map_or(-1, |g| g as i32);
+        columns.extend([
+            ("near_duplicate_group", Column::I32(places.duplicates.group.iter().map(group).collect())),
+            ("near_duplicate_score", Column::F32(places.duplicates.score.clone())),
+            ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
+            ("outlier_score", Column::F32(places.outliers.score.clone())),
+        ]);
+        columns.push(("cluster", Column::I32(places.clusters.iter().map(|&c| c as i32).collect())));
     }
     columns
 }

@@ -135,6 +135,24 @@ impl Store {
         .ok_or_else(|| StoreError::not_found("scan", id.to_string()))
     }
 
+    /// The newest scan of the dataset but `id` itself.
+    pub async fn scan_before(&self, dataset: Uuid, id: Uuid) -> Result<Option<Uuid>> {
+        Ok(sqlx::query_scalar!(
+            "select id from scans where dataset_id = $1 and id <> $2 order by seq desc limit 1",
+            dataset,
+            id
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Samples that the scan flagged.
+    pub async fn flagged_samples(&self, scan: Uuid) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar!("select sample_id from findings where scan_id = $1 and flagged", scan)
+            .fetch_all(&self.pool)
+            .await?)
+    }
+
     pub async fn latest_scan(&self, dataset: Uuid) -> Result<Option<Scan>> {
         Ok(self.scans(dataset, None, 1).await?.items.pop())
     }
