@@ -25,6 +25,8 @@ pub(super) const BLOCK: usize = 512;
 const STRIP: usize = 32;
 /// Tiles between two reports of progress.
 const REPORT_TILES: usize = 128;
+/// Blocks on a side of the squares in which tiles are visited: 2 x 8 blocks of codes are 4 MiB.
+const SQUARE: usize = 8;
 /// Below this many columns an f32 product costs no more than the filter's bookkeeping.
 const CODED_COLUMNS: usize = 64;
 /// Share of pairs that may pass the integer filter: an f32 product costs about 3 integer ones, a
@@ -137,8 +139,7 @@ impl<'a> Search<'a> {
     /// Visits all pairs. False when `progress` said so.
     pub(super) fn run(&self, progress: &mut dyn FnMut(usize, usize) -> bool) -> bool {
         let (n, blocks) = (self.order.len(), self.found.len());
-        let tiles: Vec<(usize, usize)> =
-            (0..blocks).flat_map(|d| (0..blocks - d).map(move |b| (b, b + d))).collect();
+        let tiles = tiles(blocks);
         let mut done = 0;
         // Groups of f32 products to sit out before the integer filter is tried again, doubling.
         let (mut wait, mut patience) = (0usize, 1usize);
@@ -333,6 +334,19 @@ impl Columns {
     }
 }
 
+/// Pairs of blocks (a, b), a <= b < `blocks`: first those of a block with itself, then by squares of
+/// [`SQUARE`] x [`SQUARE`], the nearest to the diagonal first. A square's rows stay in the last-level
+/// cache while it is worked on.
+fn tiles(blocks: usize) -> Vec<(usize, usize)> {
+    let own = (0..blocks).map(|b| (b, b));
+    let squares = blocks.div_ceil(SQUARE);
+    let others = (0..squares).flat_map(|d| (0..squares - d).map(move |s| (s, s + d))).flat_map(|(s, t)| {
+        let of = |s: usize| s * SQUARE..((s + 1) * SQUARE).min(blocks);
+        of(t).flat_map(move |b| of(s).map(move |a| (a, b))).filter(|(a, b)| a < b)
+    });
+    own.chain(others).collect()
+}
+
 /// Sets `bit` in the mask of every column from `first` on whose product plus `slack` reaches the row's
 /// or the column's bar.
 #[inline(always)]
@@ -407,3 +421,18 @@ with_avx2!(mark_coded = mark_coded_body(
     products: &[i32], row: Coded, bar: f32, slack: f32, columns: &Columns, bit: u32, first: usize,
     masks: &mut [u32],
 ));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_of_blocks_once() {
+        for blocks in [0, 1, 2, SQUARE, SQUARE + 1, 3 * SQUARE + 5] {
+            let mut found = tiles(blocks);
+            found.sort_unstable();
+            let want: Vec<_> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();
+            assert_eq!(found, want);
+        }
+    }
+}
