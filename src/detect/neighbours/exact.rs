@@ -7,7 +7,7 @@
 //! or, where that lets too much pass, of a plain f32 product with the most it can be off by rounding.
 //!
 //! Rows are visited cluster by cluster, tiles near the diagonal first: good neighbours turn up early
-//! and the rest is filtered by high bars.
+//! and the rest is filtered by high bars. What passes the coarse codes is looked at by finer ones first.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -29,9 +29,11 @@ const REPORT_TILES: usize = 128;
 const SQUARE: usize = 8;
 /// Below this many columns an f32 product costs no more than the filter's bookkeeping.
 const CODED_COLUMNS: usize = 64;
-/// Share of pairs that may pass the integer filter: an f32 product costs about 3 integer ones, a
-/// similarity by itself about 8.
-const MOST_PASSING: f64 = 0.25;
+/// Above this many the integer products of fine codes could overflow.
+const MOST_CODED_COLUMNS: usize = 1 << 16;
+/// Share of pairs that may pass the coarse codes: an f32 product costs about 3 products of coarse
+/// codes in a tile, a look at one pair's fine codes about 10.
+const MOST_PASSING: f64 = 0.2;
 
 /// The k best so far: by descending similarity, equals by row.
 #[derive(Clone)]
@@ -57,7 +59,7 @@ impl Best {
 
 /// Whether rows of `d` values are worth coding.
 pub(super) fn worth_coding(d: usize) -> bool {
-    d >= CODED_COLUMNS
+    (CODED_COLUMNS..=MOST_CODED_COLUMNS).contains(&d)
 }
 
 /// How a tile's pairs are filtered.
@@ -242,7 +244,7 @@ impl<'a> Search<'a> {
                     ),
                 }
             }
-            passed += self.settle(a, b, strip, right.clone(), &scratch.masks, codes, &mut scratch.pairs);
+            passed += self.settle(a, b, strip, &scratch.masks, codes, &mut scratch.pairs);
         }
         if a != b {
             self.tested.fetch_add((left.len() * width) as u64, Ordering::Relaxed);
@@ -256,7 +258,6 @@ impl<'a> Search<'a> {
         a: usize,
         b: usize,
         strip: std::ops::Range<usize>,
-        right: std::ops::Range<usize>,
         masks: &[u32],
         codes: Option<&Codes>,
         pairs: &mut Vec<(u32, u32, f32)>,
@@ -265,7 +266,7 @@ impl<'a> Search<'a> {
         let mut marked = 0;
         let mut bars = [0f32; STRIP];
         bars.iter_mut().zip(strip.clone()).for_each(|(bar, i)| *bar = self.bar(i));
-        for (&mask, j) in masks.iter().zip(right) {
+        for (&mask, j) in masks.iter().zip(self.rows(b)) {
             if mask == 0 {
                 continue;
             }
