@@ -5,8 +5,8 @@
 //! too: one matrix product per block of rows instead of every pair one by one.
 //!
 //! [`cluster`] projects the rows to at most 64 dimensions by a randomised PCA and fits at most
-//! [`FIT_ROWS`] of them: a third of the time of the fit in full, which [`kmeans`] does, and clusters of
-//! the same purity.
+//! [`FIT_ROWS`] of them, which takes a seventh of the time of [`kmeans`], the fit in full (100,000 x 512,
+//! 200 clusters: 0.6 against 4 CPU-s), and is enough for evidence.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rand::Rng;

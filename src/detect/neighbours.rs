@@ -1,5 +1,5 @@
 //! Exact cosine neighbours, and what their labels say of a sample's label.
-//! Memory: one byte a value besides the rows, and a tile per thread; never N x N. Ties go to the lower
+//! Memory: two bytes a value besides the rows, and a tile per thread; never N x N. Ties go to the lower
 //! row, so results repeat bit by bit.
 
 mod codes;

@@ -7,7 +7,7 @@
 //! or, where that lets too much pass, of a plain f32 product with the most it can be off by rounding.
 //!
 //! Rows are visited cluster by cluster, tiles near the diagonal first: good neighbours turn up early
-//! and the rest is filtered by high bars.
+//! and the rest is filtered by high bars. What passes the coarse codes is looked at by finer ones first.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -25,11 +25,15 @@ pub(super) const BLOCK: usize = 512;
 const STRIP: usize = 32;
 /// Tiles between two reports of progress.
 const REPORT_TILES: usize = 128;
+/// Blocks on a side of the squares in which tiles are visited: 2 x 8 blocks of codes are 4 MiB.
+const SQUARE: usize = 8;
 /// Below this many columns an f32 product costs no more than the filter's bookkeeping.
 const CODED_COLUMNS: usize = 64;
-/// Share of pairs that may pass the integer filter: an f32 product costs about 3 integer ones, a
-/// similarity by itself about 8.
-const MOST_PASSING: f64 = 0.25;
+/// Above this many the integer products of fine codes could overflow.
+const MOST_CODED_COLUMNS: usize = 1 << 16;
+/// Share of pairs that may pass the coarse codes: an f32 product costs about 3 products of coarse
+/// codes in a tile, a look at one pair's fine codes about 10.
+const MOST_PASSING: f64 = 0.2;
 
 /// The k best so far: by descending similarity, equals by row.
 #[derive(Clone)]
@@ -55,7 +59,7 @@ impl Best {
 
 /// Whether rows of `d` values are worth coding.
 pub(super) fn worth_coding(d: usize) -> bool {
-    d >= CODED_COLUMNS
+    (CODED_COLUMNS..=MOST_CODED_COLUMNS).contains(&d)
 }
 
 /// How a tile's pairs are filtered.
@@ -137,8 +141,7 @@ impl<'a> Search<'a> {
     /// Visits all pairs. False when `progress` said so.
     pub(super) fn run(&self, progress: &mut dyn FnMut(usize, usize) -> bool) -> bool {
         let (n, blocks) = (self.order.len(), self.found.len());
-        let tiles: Vec<(usize, usize)> =
-            (0..blocks).flat_map(|d| (0..blocks - d).map(move |b| (b, b + d))).collect();
+        let tiles = tiles(blocks);
         let mut done = 0;
         // Groups of f32 products to sit out before the integer filter is tried again, doubling.
         let (mut wait, mut patience) = (0usize, 1usize);
@@ -241,7 +244,7 @@ impl<'a> Search<'a> {
                     ),
                 }
             }
-            passed += self.settle(a, b, strip, right.clone(), &scratch.masks, codes, &mut scratch.pairs);
+            passed += self.settle(a, b, strip, &scratch.masks, codes, &mut scratch.pairs);
         }
         if a != b {
             self.tested.fetch_add((left.len() * width) as u64, Ordering::Relaxed);
@@ -255,7 +258,6 @@ impl<'a> Search<'a> {
         a: usize,
         b: usize,
         strip: std::ops::Range<usize>,
-        right: std::ops::Range<usize>,
         masks: &[u32],
         codes: Option<&Codes>,
         pairs: &mut Vec<(u32, u32, f32)>,
@@ -264,7 +266,7 @@ impl<'a> Search<'a> {
         let mut marked = 0;
         let mut bars = [0f32; STRIP];
         bars.iter_mut().zip(strip.clone()).for_each(|(bar, i)| *bar = self.bar(i));
-        for (&mask, j) in masks.iter().zip(right) {
+        for (&mask, j) in masks.iter().zip(self.rows(b)) {
             if mask == 0 {
                 continue;
             }
@@ -331,6 +333,19 @@ impl Columns {
         set(&mut self.reach, |r| r.kept + r.lost);
         set(&mut self.offset, |r| r.offset);
     }
+}
+
+/// Pairs of blocks (a, b), a <= b < `blocks`: first those of a block with itself, then by squares of
+/// [`SQUARE`] x [`SQUARE`], the nearest to the diagonal first. A square's rows stay in the last-level
+/// cache while it is worked on.
+fn tiles(blocks: usize) -> Vec<(usize, usize)> {
+    let own = (0..blocks).map(|b| (b, b));
+    let squares = blocks.div_ceil(SQUARE);
+    let others = (0..squares).flat_map(|d| (0..squares - d).map(move |s| (s, s + d))).flat_map(|(s, t)| {
+        let of = |s: usize| s * SQUARE..((s + 1) * SQUARE).min(blocks);
+        of(t).flat_map(move |b| of(s).map(move |a| (a, b))).filter(|(a, b)| a < b)
+    });
+    own.chain(others).collect()
 }
 
 /// Sets `bit` in the mask of every column from `first` on whose product plus `slack` reaches the row's
@@ -407,3 +422,18 @@ with_avx2!(mark_coded = mark_coded_body(
     products: &[i32], row: Coded, bar: f32, slack: f32, columns: &Columns, bit: u32, first: usize,
     masks: &mut [u32],
 ));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_of_blocks_once() {
+        for blocks in [0, 1, 2, SQUARE, SQUARE + 1, 3 * SQUARE + 5] {
+            let mut found = tiles(blocks);
+            found.sort_unstable();
+            let want: Vec<_> = (0..blocks).flat_map(|a| (a..blocks).map(move |b| (a, b))).collect();
+            assert_eq!(found, want);
+        }
+    }
+}
