@@ -113,6 +113,14 @@ impl Blobs {
         Ok(self.store.get(&Self::key(name)?).await?.bytes().await?.to_vec())
     }
 
+    /// Removes a blob; one that is not there is none the less gone.
+    pub async fn delete(&self, name: &str) -> Result<(), BlobError> {
+        match self.store.delete(&Self::key(name)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Bytes `from..to` as a stream, for byte-range requests.
     pub async fn stream(
         &self,

@@ -26,8 +26,6 @@ pub enum DetectError {
     VotedTwice { sample: usize, annotator: usize },
     #[error("no sample has labels of two annotators, so nothing says whom to trust")]
     NoOverlap,
-    #[error("clustering failed: {0}")]
-    Clusters(String),
     #[error("cancelled")]
     Cancelled,
 }

@@ -55,7 +55,9 @@ pub(crate) async fn run(
     let encoders = features.blocks.clone();
     let ground = Arc::new(Ground { features, labelled });
     let places = Arc::new(places(services, &ground, progress).await?);
-    let paths = folds(services, dataset, &snapshot.id, &ground, &places, progress).await?;
+    let checkpoints =
+        Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
+    let paths = folds(services, &checkpoints, &ground, &places, progress).await?;
 
     let p = progress.clone();
     let (tree, on, at) = (taxonomy.clone(), ground.clone(), places.clone());
@@ -90,6 +92,7 @@ pub(crate) async fn run(
     };
     progress.check()?;
     services.store.insert_scan(dataset, &scan, &findings).await?;
+    checkpoints.clear(services, services.config.scan.folds).await?;
     Ok(json!({
         "scan_id": id,
         "snapshot_id": snapshot.id,
@@ -177,15 +180,13 @@ async fn places(services: &Services, ground: &Arc<Ground>, progress: &Progress) 
 /// on with the next one.
 async fn folds(
     services: &Services,
-    dataset: Uuid,
-    snapshot: &str,
+    checkpoints: &Checkpoints,
     ground: &Arc<Ground>,
     places: &Arc<Places>,
     progress: &Progress,
 ) -> Result<Vec<FoldPath>, JobError> {
     let config = services.config.scan.clone();
     progress.stage("out_of_fold", Some(config.folds));
-    let checkpoints = Checkpoints::of(dataset, progress.job_id, snapshot, ground, &config);
     let split = {
         let y = &ground.labelled.y;
         let groups = places.fold_groups();

@@ -16,7 +16,8 @@ use crate::store::trainings::Training;
 use crate::train::linear::argmax_rows;
 use crate::train::recipe::PRESETS;
 use crate::train::{
-    LinearHead, Metrics, Recipe, evaluate, fit_fold_path, holdout_split, onnx, select, stratified_folds,
+    LinearHead, LinearParams, Metrics, Recipe, evaluate, fit_fold_path, grid_for_fold, holdout_split, onnx,
+    select, stratified_folds,
 };
 
 /// Held-out rows on which the exported model is compared with the trained one.
@@ -179,7 +180,9 @@ fn train(
         let folds = stratified_folds(&y, k, recipe.folds, None, recipe.seed);
         let mut paths = Vec::with_capacity(recipe.folds);
         for fold in 0..recipe.folds {
-            let path = fit_fold_path(x.view(), &y, k, &folds, fold, &recipe.c, &params, &go_on);
+            let grid = grid_for_fold(&paths, &recipe.c);
+            let params = LinearParams { tolerance: LinearParams::for_folds().tolerance, ..params };
+            let path = fit_fold_path(x.view(), &y, k, &folds, fold, &grid, &params, &go_on);
             progress.check()?;
             paths.push(path.map_err(failed)?);
             progress.add(1);

@@ -160,7 +160,7 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
     write(out, "issues.csv", |f| table::write_csv(f, &columns).map_err(io::Error::other))?;
     write(out, "summary.json", |f| serde_json::to_writer_pretty(f, &summary).map_err(io::Error::other))?;
     let page = report::page(lang, &input, &audit, &summary)?;
-    write(out, "report.html", |mut f| f.write_all(page.as_bytes()))?;
+    write(out, "report.html", |f| f.write_all(page.as_bytes()))?;
     if arguments.json {
         say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
