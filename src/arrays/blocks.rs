@@ -52,11 +52,12 @@ mod tests {
     #[test]
     fn fields_count_the_same_and_missing_ones_say_nothing() {
         let x = array![[9.0f32, 1.0, 2.0], [7.0, 0.0, 0.0], [5.0, 3.0, 2.0]];
-        let spans = [
-            Span { start: 0, dimension: 1, weight: 1.0 },
-            Span { start: 1, dimension: 2, weight: 0.5 },
-        ];
+        let spans =
+            [Span { start: 0, dimension: 1, weight: 1.0 }, Span { start: 1, dimension: 2, weight: 0.5 }];
         // means 7 and (2, 2) of the rows that have the span
-        assert_eq!(balanced(x.view(), &spans), array![[1.0f32, -0.5, 0.0], [0.0, 0.0, 0.0], [-1.0, 0.5, 0.0]]);
+        assert_eq!(
+            balanced(x.view(), &spans),
+            array![[1.0f32, -0.5, 0.0], [0.0, 0.0, 0.0], [-1.0, 0.5, 0.0]]
+        );
     }
 }

@@ -69,7 +69,11 @@ pub struct Prepared {
 ///
 /// # Errors
 /// No features and no probabilities, too few samples, cancelled.
-pub fn prepare(input: &Input, params: &AuditParams, progress: &mut Progress<'_>) -> Result<Prepared, AuditError> {
+pub fn prepare(
+    input: &Input,
+    params: &AuditParams,
+    progress: &mut Progress<'_>,
+) -> Result<Prepared, AuditError> {
     if input.features.is_empty() {
         if input.probabilities.is_none() {
             return Err(AuditError::Nothing);
@@ -107,9 +111,8 @@ pub fn prepare(input: &Input, params: &AuditParams, progress: &mut Progress<'_>)
     };
     let settings = DynamicsParams { seed: params.seed, ..DynamicsParams::default() };
     let go_on = std::cell::RefCell::new(progress);
-    let dynamics = dynamics(x, &y, k, &settings, &|epoch| {
-        (go_on.borrow_mut())(Part::Dynamics, epoch, settings.epochs)
-    })?;
+    let dynamics =
+        dynamics(x, &y, k, &settings, &|epoch| (go_on.borrow_mut())(Part::Dynamics, epoch, settings.epochs))?;
     Ok(Prepared { places: Some(places), heads, dynamics: Some(dynamics) })
 }
 
@@ -191,7 +194,8 @@ pub fn audit<'a>(
     order.sort_by(|&a, &b| priority[b].total_cmp(&priority[a]).then(a.cmp(&b)));
     let queue: Vec<f64> = order.iter().map(|&i| candidates[i].p_wrong).collect();
     let outlook = outlook(&queue, CAREFUL, NEXT)?;
-    let priority = priority.into_iter().map(|v| v as f32).collect();
+    // a cross-parent error counts double
+    let priority = priority.into_iter().map(|v| (v / 2.0) as f32).collect();
     Ok(Audit { scan, dynamics: prepared.dynamics.as_ref(), balance, groups, priority, outlook })
 }
 
@@ -205,9 +209,9 @@ fn sureness(scan: &ScanOutput<'_>, i: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
     use crate::arrays::{gaussian_matrix, rng};
     use crate::domain::{Node, Taxonomy};
+    use ndarray::Array2;
 
     fn input(n: usize, flip: usize) -> (Input, Vec<bool>) {
         let k = 4;

@@ -152,7 +152,8 @@ impl Input {
                     return Err(fault(path, &why));
                 }
                 if let Some(tree) = given.as_ref().filter(|t| t.n_classes() != k) {
-                    let why = format!("there are {k} columns, but the taxonomy has {} classes", tree.n_classes());
+                    let why =
+                        format!("there are {k} columns, but the taxonomy has {} classes", tree.n_classes());
                     return Err(fault(path, &why));
                 }
                 (Some((p, k)), names)
@@ -351,17 +352,17 @@ fn check_features(path: &Path, x: ArrayView2<'_, f32>) -> Result<(), InputError>
     match first_not_finite(x) {
         None => Ok(()),
         Some(bad) => {
-            let why = format!("row {}, column {} is {}, but features must be finite", bad.row, bad.column, bad.value);
+            let why = format!(
+                "row {}, column {} is {}, but features must be finite",
+                bad.row, bad.column, bad.value
+            );
             Err(fault(path, &why))
         }
     }
 }
 
 /// A matrix from a table: its one column of lists, or all columns but ids, which are numbers.
-fn matrix(
-    path: &Path,
-    columns: Vec<(String, Values)>,
-) -> Result<(Option<Vec<String>>, Values), InputError> {
+fn matrix(path: &Path, columns: Vec<(String, Values)>) -> Result<(Option<Vec<String>>, Values), InputError> {
     let is_id = |name: &str| ID_COLUMNS.iter().any(|n| name.eq_ignore_ascii_case(n));
     let mut names = Vec::new();
     let mut numbers: Vec<Vec<f64>> = Vec::new();
@@ -451,7 +452,8 @@ fn classes(
         }
     };
     if labels.1.n_classes() < 2 {
-        let why = format!("there is {} class; a label can only be wrong among two or more", labels.1.n_classes());
+        let why =
+            format!("there is {} class; a label can only be wrong among two or more", labels.1.n_classes());
         return Err(fault(path, &why));
     }
     Ok(labels)
@@ -493,7 +495,8 @@ mod tests {
         let input = read(&[("y.csv", "id,label\na,0\nb,0\nc,1\n"), ("p.csv", p)]).unwrap();
         assert_eq!((input.id(2), &input.labels), ("c".to_owned(), &vec![0, 0, 1]));
         assert!(input.probabilities.unwrap().is_double() && input.numbered);
-        let input = read(&[("y.csv", "b\na\nb\n"), ("p.csv", &format!("a,b\n{p}")), ("ids.txt", "x\ny\nz\n")]);
+        let input =
+            read(&[("y.csv", "b\na\nb\n"), ("p.csv", &format!("a,b\n{p}")), ("ids.txt", "x\ny\nz\n")]);
         let input = input.unwrap();
         assert_eq!((input.id(2), &input.labels), ("z".to_owned(), &vec![1, 0, 1]));
         let input = read(&[("y.csv", "0\n3\n"), ("f.csv", "1,2\n3,4\n")]).unwrap();
@@ -510,14 +513,17 @@ mod tests {
             (vec![("y.csv", "0\n-1\n"), ("p.csv", p)], vec!["y.csv: row 1 is -1"]),
             (vec![("y.csv", "a\nb\n"), ("p.csv", p)], vec!["y.csv", "--taxonomy"]),
             (vec![("y.csv", "0\n0\n"), ("p.csv", "1\n1\n")], vec!["p.csv: there is 1 class"]),
-            (vec![("y.csv", "0\n0\n"), ("f.csv", "1\n1\n")], vec!["y.csv: there is 1 class"]),
+            (vec![("y.csv", "0\n0\n"), ("f.csv", "1\n1\n")], vec!["y.csv", "only one class"]),
             (vec![("y.csv", "0\n1\n"), ("f.csv", "1,NaN\n1,inf\n")], vec!["f.csv: row 0, column 1 is NaN"]),
             (vec![("y.csv", "0\n1\n"), ("f.csv", "1,a\n1,2\n")], vec!["f.csv", "row 0 is \"a\""]),
             (vec![("y.csv", "0\n1\n"), ("p.csv", p), ("ids.txt", "x\n")], vec!["ids.txt has 1 ids"]),
             (vec![("y.csv", "u,v\n0,1\n"), ("p.csv", p)], vec!["no column is called given_label"]),
             (vec![("y.csv", ""), ("p.csv", p)], vec!["y.csv: there are no rows"]),
             (vec![("y.json", "0"), ("p.csv", p)], vec!["must end in .npy"]),
-            (vec![("y.csv", "0\n1\n"), ("p.csv", p), ("t.json", "{\"a\": [\"b\", \"c\", \"d\"]}")], vec!["2 columns", "3 classes"]),
+            (
+                vec![("y.csv", "0\n1\n"), ("p.csv", p), ("t.json", "{\"a\": [\"b\", \"c\", \"d\"]}")],
+                vec!["2 columns", "3 classes"],
+            ),
         ] {
             let error = read(&files).unwrap_err();
             assert!(needles.iter().all(|n| error.contains(n)), "{error} lacks one of {needles:?}");

@@ -63,9 +63,7 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>) -> Value {
 /// One entry an issue type: how many samples have it, and a score of the data set in [0, 1], low = bad.
 fn issues(audit: &Audit<'_>, n: usize) -> Vec<Value> {
     let scan = &audit.scan;
-    let entry = |name: &str, found: usize, score: f64| {
-        json!({"issue_type": name, "num_issues": found, "score": score})
-    };
+    let entry = |name: &str, found: usize, score: f64| json!({"issue_type": name, "num_issues": found, "score": score});
     let share = |found: usize| 1.0 - found as f64 / n.max(1) as f64;
     let mut out = vec![entry("label", scan.noise.estimated_errors, 1.0 - scan.noise.estimated_rate)];
     let rare: usize = audit.balance.rare.iter().map(|&c| audit.balance.counts[c as usize]).sum();

@@ -30,7 +30,10 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
     let mut out = vec![
         ("id", Column::Utf8((0..n).map(|i| input.id(i)).collect())),
         ("given_label", class(&|i| input.labels[i])),
-        ("rank", Column::I32(scan.fused.rank.iter().map(|&r| i32::try_from(r).unwrap_or(i32::MAX)).collect())),
+        (
+            "rank",
+            Column::I32(scan.fused.rank.iter().map(|&r| i32::try_from(r).unwrap_or(i32::MAX)).collect()),
+        ),
         ("suspicion", f32s(&scan.fused.suspicion)),
         ("is_label_issue", Column::Bool((0..n).map(|i| scan.flagged(i)).collect())),
         ("label_quality", Column::F32(scan.fused.suspicion.iter().map(|s| 1.0 - s).collect())),
@@ -59,7 +62,10 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
             ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
             ("outlier_score", f32s(&places.outliers.score)),
             ("neighbour_agreement", Column::F32(scan.agreement())),
-            ("cluster", Column::I32(places.clusters.iter().map(|&c| i32::try_from(c).unwrap_or(i32::MAX)).collect())),
+            (
+                "cluster",
+                Column::I32(places.clusters.iter().map(|&c| i32::try_from(c).unwrap_or(i32::MAX)).collect()),
+            ),
             ("non_iid_score", f32s(&places.non_iid.score)),
         ]);
     }
@@ -79,7 +85,8 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
 /// empty cell, lists of numbers not at all.
 pub fn write_csv(out: impl Write, columns: &[(&str, Column)]) -> Result<(), csv::Error> {
     let mut writer = csv::Writer::from_writer(out);
-    let shown: Vec<&(&str, Column)> = columns.iter().filter(|(_, c)| !matches!(c, Column::Matrix(_))).collect();
+    let shown: Vec<&(&str, Column)> =
+        columns.iter().filter(|(_, c)| !matches!(c, Column::Matrix(_))).collect();
     writer.write_record(shown.iter().map(|(name, _)| *name))?;
     let rows = columns.first().map_or(0, |(_, c)| c.len());
     let mut cell = String::new();

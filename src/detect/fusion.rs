@@ -181,7 +181,10 @@ fn verdict(
 /// Samples of which both members' best candidate is the same other class than the given.
 fn agreeing(a: &[f32], b: &[f32], width: usize) -> usize {
     let best = |row: &[f32]| (1..row.len()).fold(0, |b, s| if row[s] > row[b] { s } else { b });
-    a.chunks_exact(width).zip(b.chunks_exact(width)).filter(|(a, b)| best(a) != 0 && best(a) == best(b)).count()
+    a.chunks_exact(width)
+        .zip(b.chunks_exact(width))
+        .filter(|(a, b)| best(a) != 0 && best(a) == best(b))
+        .count()
 }
 
 /// Nothing could have learnt a class with a single sample: that one gets the middle score.
@@ -201,9 +204,7 @@ fn unlearnt(score: &mut [f32], candidates: &Candidates, n_classes: usize) {
 /// 1 = highest score; equals by the posterior, then by row.
 fn ranks(score: &[f32], wrong: &[f32]) -> Vec<u32> {
     let mut order: Vec<usize> = (0..score.len()).collect();
-    order.sort_by(|&a, &b| {
-        score[b].total_cmp(&score[a]).then(wrong[b].total_cmp(&wrong[a])).then(a.cmp(&b))
-    });
+    order.sort_by(|&a, &b| score[b].total_cmp(&score[a]).then(wrong[b].total_cmp(&wrong[a])).then(a.cmp(&b)));
     let mut ranks = vec![0; score.len()];
     order.into_iter().zip(1..).for_each(|(i, rank)| ranks[i] = rank);
     ranks

@@ -31,6 +31,6 @@ pub use error::DetectError;
 pub use filters::{Filter, label_issues};
 pub use neighbours::Neighbours;
 pub use noise::NoiseReport;
-pub use quality::Quality;
 pub use places::{Places, PlacesParams};
+pub use quality::Quality;
 pub use scan::{ScanInput, ScanOutput, ScanRow, Stage, scan};

@@ -48,8 +48,11 @@ pub enum Values {
 /// Columns of equal length, in file order.
 pub type Columns = Vec<(String, Values)>;
 
-/// Reads a `.csv` or `.tsv` file. A first row of which no cell is a number is the header; without one the
-/// columns are named 0, 1, 2, … A column of whole numbers is [`Values::Whole`], of numbers
+/// Names that make a first row a header even where everything is text.
+pub const KNOWN: [&str; 8] = ["given_label", "label", "labels", "y", "class", "id", "ids", "sample_id"];
+
+/// Reads a `.csv` or `.tsv` file. A first row without numbers is the header when it has a [`KNOWN`] name or
+/// numbers below it; without one the columns are named 0, 1, 2, … A column of whole numbers is [`Values::Whole`], of numbers
 /// [`Values::Double`], else text.
 ///
 /// # Errors
@@ -61,6 +64,7 @@ pub fn read_csv(path: &Path) -> Result<Columns, ColumnsError> {
         .delimiter(if tabs { b'\t' } else { b',' })
         .from_path(path)?;
     let mut names: Option<Vec<String>> = None;
+    let mut surely = false;
     let mut cells: Vec<Vec<String>> = Vec::new();
     for (at, record) in reader.records().enumerate() {
         let record = record?;
@@ -68,12 +72,21 @@ pub fn read_csv(path: &Path) -> Result<Columns, ColumnsError> {
             record.iter().map(|c| c.trim_start_matches('\u{feff}').trim().to_owned()).collect();
         if at == 0 {
             cells = vec![Vec::new(); fields.len()];
+            let known = fields.iter().any(|f| KNOWN.iter().any(|k| f.eq_ignore_ascii_case(k)));
             if fields.iter().all(|c| c.parse::<f64>().is_err()) {
+                surely = known;
                 names = Some(fields);
                 continue;
             }
         }
         cells.iter_mut().zip(fields).for_each(|(column, c)| column.push(c));
+    }
+    let numbers =
+        |column: &Vec<String>| !column.is_empty() && column.iter().all(|c| c.parse::<f64>().is_ok());
+    if !surely && !cells.iter().any(numbers) {
+        // text above text: a row like the others
+        let first = names.take().unwrap_or_default();
+        cells.iter_mut().zip(first).for_each(|(column, c)| column.insert(0, c));
     }
     if cells.first().is_none_or(Vec::is_empty) {
         return Err(ColumnsError::Empty);
@@ -97,7 +110,8 @@ fn values(cells: Vec<String>) -> Values {
 /// # Errors
 /// Other column types, nulls, lists of different lengths; with column and row.
 pub fn read_parquet(path: &Path) -> Result<Columns, ColumnsError> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(8192).build()?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(File::open(path)?)?.with_batch_size(8192).build()?;
     let batches = reader.collect::<Result<Vec<_>, _>>()?;
     let Some(first) = batches.first() else { return Err(ColumnsError::Empty) };
     let schema = first.schema();
@@ -140,12 +154,12 @@ fn joined(name: &str, kind: &DataType, parts: &[&ArrayRef]) -> Result<Values, Co
         DataType::Float16 => Values::Single(primitives!(parts, Float16Type, |v| v.to_f32())),
         DataType::Float32 => Values::Single(primitives!(parts, Float32Type, |v| *v)),
         DataType::Float64 => Values::Double(primitives!(parts, Float64Type, |v| *v)),
-        DataType::Utf8 => {
-            Values::Text(parts.iter().flat_map(|p| p.as_string::<i32>().iter().flatten().map(str::to_owned)).collect())
-        }
-        DataType::LargeUtf8 => {
-            Values::Text(parts.iter().flat_map(|p| p.as_string::<i64>().iter().flatten().map(str::to_owned)).collect())
-        }
+        DataType::Utf8 => Values::Text(
+            parts.iter().flat_map(|p| p.as_string::<i32>().iter().flatten().map(str::to_owned)).collect(),
+        ),
+        DataType::LargeUtf8 => Values::Text(
+            parts.iter().flat_map(|p| p.as_string::<i64>().iter().flatten().map(str::to_owned)).collect(),
+        ),
         DataType::FixedSizeList(item, _) | DataType::List(item) | DataType::LargeList(item) => {
             lists(name, item.data_type(), kind, parts)?
         }
@@ -215,8 +229,9 @@ mod tests {
         assert_eq!(c[1], ("label".into(), Values::Whole(vec![0, 1])));
         assert_eq!(c[2], ("p".into(), Values::Double(vec![0.5, 1.0])));
         assert_eq!(csv("3\n4\n").unwrap(), [("0".into(), Values::Whole(vec![3, 4]))]);
-        assert!(csv("a,b\n1\n").unwrap_err().contains("line 2"));
-        assert_eq!(csv("a,b\n").unwrap_err(), "there are no rows");
+        assert!(csv("a,b\n1\n").unwrap_err().contains("line: 2"));
+        assert_eq!(csv("id,y\n").unwrap_err(), "there are no rows");
+        assert_eq!(csv("b\na\n").unwrap(), [("0".into(), Values::Text(vec!["b".into(), "a".into()]))]);
         assert_eq!(csv("").unwrap_err(), "there are no rows");
     }
 

@@ -55,8 +55,7 @@ pub(crate) async fn run(
     let encoders = features.blocks.clone();
     let ground = Arc::new(Ground { features, labelled });
     let places = Arc::new(places(services, &ground, progress).await?);
-    let checkpoints =
-        Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
+    let checkpoints = Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
     let paths = folds(services, &checkpoints, &ground, &places, progress).await?;
 
     let p = progress.clone();
@@ -235,8 +234,7 @@ fn judge(
     progress: &Progress,
 ) -> Result<Judged, JobError> {
     let labelled = &ground.labelled;
-    let selection =
-        select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
+    let selection = select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
     let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
     let probabilities = selection.probabilities.view();
     let input = ScanInput {

@@ -154,7 +154,10 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
     if let Some(map) = summary.as_object_mut() {
         map.insert("tamis_version".into(), json!(env!("CARGO_PKG_VERSION")));
         map.insert("seed".into(), json!(arguments.seed));
-        map.insert("seconds".into(), json!({"read": read.as_secs_f64(), "all": began.elapsed().as_secs_f64()}));
+        map.insert(
+            "seconds".into(),
+            json!({"read": read.as_secs_f64(), "all": began.elapsed().as_secs_f64()}),
+        );
     }
     write(out, "issues.parquet", |f| write_table(f, &columns, &[]).map_err(io::Error::other))?;
     write(out, "issues.csv", |f| table::write_csv(f, &columns).map_err(io::Error::other))?;
@@ -219,7 +222,8 @@ impl Bar {
     fn new(lang: Lang, quiet: bool) -> Self {
         let hidden = quiet || !io::stderr().is_terminal();
         let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(0) };
-        let style = ProgressStyle::with_template("{msg:20} {wide_bar} {human_pos}/{human_len} {elapsed} {eta}");
+        let style =
+            ProgressStyle::with_template("{msg:20} {wide_bar} {human_pos}/{human_len} {elapsed} {eta}");
         Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())), part: None, lang }
     }
 

@@ -315,9 +315,8 @@ fn matrices(lang: Lang, input: &Input, audit: &Audit<'_>) -> Vec<Matrix> {
 /// Of more than [`CLASSES`] those with the most noise, in their order.
 fn matrix(lang: Lang, title: String, m: &[Vec<f32>], names: &[String]) -> Matrix {
     let k = m.len();
-    let off = |c: usize| -> f32 {
-        (0..k).filter(|&o| o != c).map(|o| m[o][c] + m[c][o]).fold(0.0, |a, b| a + b)
-    };
+    let off =
+        |c: usize| -> f32 { (0..k).filter(|&o| o != c).map(|o| m[o][c] + m[c][o]).fold(0.0, |a, b| a + b) };
     let mut shown: Vec<usize> = (0..k).collect();
     shown.sort_by(|&a, &b| off(b).total_cmp(&off(a)).then(a.cmp(&b)));
     shown.truncate(CLASSES);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Share of the samples guessed to be of a class, the surest, that stand for its noise.
-const SURE: f64 = 0.2;
+const SURE: f64 = 0.25;
 /// The same without features to cross-check.
 const SURE_ALONE: f64 = 1.0 / 3.0;
 const FEWEST: usize = 5;
@@ -26,7 +26,7 @@ pub struct ErrorCount {
     pub high: usize,
     /// Sum over all samples of the posterior that the label is wrong.
     pub posterior: f64,
-    /// The share contradicted among the surest fifth of each class, times its size.
+    /// The share contradicted among the surest quarter of each class, times its size.
     pub surest: f64,
     /// Head and neighbours name the same other class. Without features 0.
     pub corroborated: f64,
@@ -124,7 +124,11 @@ pub(super) fn suspicions(scores: &[f32], ranks: &[u32], posterior: &[f32], flagg
     };
     // convex in the slope: bisect its derivative's sign by golden section on the logarithm
     let slopes: Vec<f64> = (0..=40).map(|s| 0.02 * 1.25f64.powi(s)).collect();
-    let slope = slopes.into_iter().map(|s| (loss(s), s)).fold((f64::INFINITY, 1.0), |b, c| if c.0 < b.0 { c } else { b }).1;
+    let slope = slopes
+        .into_iter()
+        .map(|s| (loss(s), s))
+        .fold((f64::INFINITY, 1.0), |b, c| if c.0 < b.0 { c } else { b })
+        .1;
     let mut out = vec![0f32; n];
     // scores may be equal and f32 saturates: each rank stays below the one before and on its side of 1/2
     let mut above = 1.0f32;
@@ -132,7 +136,11 @@ pub(super) fn suspicions(scores: &[f32], ranks: &[u32], posterior: &[f32], flagg
         let wanted = (1.0 / (1.0 + (-slope * (f64::from(scores[i]) - cut)).exp())) as f32;
         let side = if rank < flagged { wanted.max(0.5f32.next_up()) } else { wanted.min(0.5) };
         let left = (n - rank) as u32;
-        let floor = if rank < flagged { f32::from_bits(0.5f32.to_bits() + (flagged - rank) as u32) } else { f32::from_bits(left) };
+        let floor = if rank < flagged {
+            f32::from_bits(0.5f32.to_bits() + (flagged - rank) as u32)
+        } else {
+            f32::from_bits(left)
+        };
         above = side.max(floor).min(above.next_down());
         out[i] = above;
     }
@@ -147,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_surest_stand_for_their_class() {
-        // 100 samples guessed to be of class 0, the surer the earlier; of the surest 20 three are labelled 1
+        // 100 samples guessed to be of class 0, the surer the earlier; of the surest 25 three are labelled 1
         let mut first = Vec::new();
         let mut classes = Vec::new();
         for i in 0..100 {
@@ -167,7 +175,7 @@ mod tests {
             argmax: 43,
         };
         let count = ErrorCount::of(&sources);
-        assert_eq!((count.estimate, count.surest), (15, 15.0));
+        assert_eq!((count.estimate, count.surest), (12, 12.0));
         assert!(count.low < 10 && count.high > 40 && count.high < 60, "{count:?}");
     }
 

@@ -71,8 +71,7 @@ fn noise_with_a_direction_is_seen_and_counted() {
     let p = head(&b, k, matrix);
     let wrong: Vec<bool> = b.labels.iter().zip(&b.truth).map(|(a, b)| a != b).collect();
     let errors = wrong.iter().filter(|w| **w).count();
-    let alone: Vec<f32> =
-        b.labels.iter().enumerate().map(|(i, y)| -p[[i, *y as usize]]).collect();
+    let alone: Vec<f32> = b.labels.iter().enumerate().map(|(i, y)| -p[[i, *y as usize]]).collect();
     let both = run(&b, &p, true);
     let area = auroc(&both.score, &wrong);
     assert!(area > 0.99 && area > auroc(&alone, &wrong), "{area} {}", auroc(&alone, &wrong));

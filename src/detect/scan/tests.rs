@@ -2,8 +2,8 @@
 //! from a leave-one-out nearest-mean classifier, so that this room needs no other.
 
 use super::*;
-use crate::detect::places::PlacesParams;
 use crate::arrays::{gaussian_matrix, rng};
+use crate::detect::places::PlacesParams;
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use rand::Rng;
@@ -137,10 +137,15 @@ fn evidence_fits_together() {
         assert_ne!(r.suggested, given);
         assert_eq!(r.cross_parent, given / 2 != r.suggested / 2);
         assert_eq!(r.self_confidence, data.p[[i, given]]);
-        let with =
-            |class| r.neighbours.iter().filter(|(j, _)| data.labels[*j as usize] as usize == class).count() as u16;
+        let with = |class| {
+            r.neighbours.iter().filter(|(j, _)| data.labels[*j as usize] as usize == class).count() as u16
+        };
         assert!(r.neighbours_agree >= with(given) && r.neighbours_suggested >= with(r.suggested));
-        assert!(r.neighbours.len() == LISTED && r.n_neighbours == 30 && r.neighbours.iter().all(|(j, _)| *j as usize != i));
+        assert!(
+            r.neighbours.len() == LISTED
+                && r.n_neighbours == 30
+                && r.neighbours.iter().all(|(j, _)| *j as usize != i)
+        );
         assert_eq!(r.flagged, r.suspicion > 0.5);
         assert_eq!(r.detectors.contains(&Detector::LogMargin), r.normalized_margin < 0.5);
         assert!(r.cluster_share > 0.0 && r.cluster_share <= 1.0);
@@ -232,8 +237,7 @@ fn any_stage_can_cancel() {
         assert_eq!(found, Err(DetectError::Cancelled), "{at:?}");
     }
     let p = data.p.view();
-    let input =
-        ScanInput { places: None, labels: &data.labels, class_roots: &data.roots, probabilities: &p };
+    let input = ScanInput { places: None, labels: &data.labels, class_roots: &data.roots, probabilities: &p };
     assert_eq!(scan(&input, &mut |_, _, _| false), Err(DetectError::Cancelled));
     assert!(scan(&input, &mut |_, _, _| true).unwrap().row(0).neighbours.is_empty());
 }

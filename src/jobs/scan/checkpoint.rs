@@ -60,7 +60,12 @@ impl Checkpoints {
         Ok(path)
     }
 
-    pub(super) async fn save(&self, services: &Services, fold: usize, path: &FoldPath) -> Result<(), JobError> {
+    pub(super) async fn save(
+        &self,
+        services: &Services,
+        fold: usize,
+        path: &FoldPath,
+    ) -> Result<(), JobError> {
         let (table, steps) = self.names(fold);
         let kept = path.clone();
         let (bytes, text) = tokio::task::spawn_blocking(move || {
@@ -107,7 +112,12 @@ fn path(table: Vec<u8>, steps: &[(f32, f64, f32)]) -> Option<FoldPath> {
     let steps = steps
         .iter()
         .zip(matrices)
-        .map(|(&(c, log_loss, temperature), probabilities)| FoldStep { c, log_loss, temperature, probabilities })
+        .map(|(&(c, log_loss, temperature), probabilities)| FoldStep {
+            c,
+            log_loss,
+            temperature,
+            probabilities,
+        })
         .collect();
     Some(FoldPath { rows, steps })
 }
