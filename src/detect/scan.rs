@@ -83,7 +83,7 @@ pub struct ScanRow {
     pub flagged: bool,
     /// The class other than the given one that explains the sample best.
     pub suggested: usize,
-    /// Out of fold.
+    /// Posteriors of [`Fused`].
     pub p_suggested: f32,
     pub p_given: f32,
     pub self_confidence: f32,

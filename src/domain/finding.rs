@@ -37,6 +37,7 @@ impl Detector {
 pub struct Reason {
     pub given: String,
     pub suggested: String,
+    /// Posteriors by all detectors together, other samples' labels only.
     pub p_given: f32,
     pub p_suggested: f32,
     /// Neighbours with the given label, out of `neighbours`.

@@ -91,7 +91,7 @@ pub(crate) async fn run(
     };
     progress.check()?;
     services.store.insert_scan(dataset, &scan, &findings).await?;
-    checkpoints.clear(services, services.config.scan.folds).await?;
+    checkpoints.clear(&services.blobs, services.config.scan.folds).await?;
     Ok(json!({
         "scan_id": id,
         "snapshot_id": snapshot.id,
@@ -193,7 +193,7 @@ async fn folds(
     };
     let mut paths: Vec<FoldPath> = Vec::with_capacity(config.folds);
     for fold in 0..config.folds {
-        let path = match checkpoints.load(services, fold).await? {
+        let path = match checkpoints.load(&services.blobs, fold).await? {
             Some(path) => path,
             None => {
                 let (on, split, p) = (ground.clone(), split.clone(), progress.clone());
@@ -206,7 +206,7 @@ async fn folds(
                 .await?;
                 progress.check()?;
                 let path = path.map_err(|e| JobError::broke("stage.out_of_fold", e))?;
-                checkpoints.save(services, fold, &path).await?;
+                checkpoints.save(&services.blobs, fold, &path).await?;
                 path
             }
         };

@@ -76,7 +76,7 @@ async fn from_files_to_suspects_to_a_fixed_export_and_a_model() {
         assert_eq!(wrong.get(id).copied(), s["suggested_class"].as_str(), "{s}");
         assert_eq!(s["flagged"], true);
         assert!(s["detectors"].as_array().unwrap().len() >= 2, "{s}");
-        assert_eq!(s["neighbours"].as_array().unwrap().len(), 10);
+        assert_eq!(s["neighbours"].as_array().unwrap().len(), 12);
     }
     let ranks: Vec<i64> =
         suspects["items"].as_array().unwrap().iter().map(|s| s["rank"].as_i64().unwrap()).collect();

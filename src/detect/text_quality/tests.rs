@@ -133,33 +133,3 @@ proptest! {
         prop_assert_eq!(again, report);
     }
 }
-
-/// `TAMIS_TEXTS=file cargo test text_quality::tests::real -- --ignored --nocapture`: one text a line.
-#[test]
-#[ignore = "a measurement on a file"]
-fn real() {
-    let Ok(path) = std::env::var("TAMIS_TEXTS") else { return };
-    let texts: Vec<String> = std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect();
-    let views: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let start = std::time::Instant::now();
-    let report = text_quality(&views);
-    println!("{} texts in {:.3} s", texts.len(), start.elapsed().as_secs_f64());
-    println!("{:?}", TextReport { texts: vec![], ..report.clone() });
-    for issue in
-        [TextIssue::Empty, TextIssue::Short, TextIssue::Repetition, TextIssue::Gibberish, TextIssue::Symbols]
-    {
-        let hit: Vec<&str> = report
-            .texts
-            .iter()
-            .zip(&views)
-            .filter(|(t, _)| t.issue == Some(issue))
-            .map(|(_, v)| *v)
-            .collect();
-        println!("{issue:?}: {} {:?}", hit.len(), hit.iter().take(8).collect::<Vec<_>>());
-    }
-    for fault in [Fault::Repeat, Fault::Shuffle, Fault::Symbols] {
-        let trials: Vec<(f64, f64)> = (0..5).map(|seed| trial(&texts, fault, seed)).collect();
-        let mean = |pick: fn(&(f64, f64)) -> f64| trials.iter().map(pick).sum::<f64>() / 5.0;
-        println!("{fault:?}: found {:.3}, flagged of the others {:.4}", mean(|t| t.0), mean(|t| t.1));
-    }
-}

@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Ground;
+use crate::blobs::Blobs;
 use crate::exchange::columnar::{Column, read_table, write_table};
-use crate::jobs::{JobError, Services};
+use crate::jobs::JobError;
 use crate::train::{FoldPath, FoldStep};
 
 /// Where the folds of one job lie. The name binds them to what they were made of: a job that finds other
@@ -47,25 +48,20 @@ impl Checkpoints {
     }
 
     /// The fold, if it was finished. A damaged one counts as not finished.
-    pub(super) async fn load(&self, services: &Services, fold: usize) -> Result<Option<FoldPath>, JobError> {
+    pub(super) async fn load(&self, blobs: &Blobs, fold: usize) -> Result<Option<FoldPath>, JobError> {
         let (table, steps) = self.names(fold);
-        if !services.blobs.exists(&steps).await? {
+        if !blobs.exists(&steps).await? {
             return Ok(None);
         }
-        let Ok(steps) = serde_json::from_slice::<Steps>(&services.blobs.get(&steps).await?) else {
+        let Ok(steps) = serde_json::from_slice::<Steps>(&blobs.get(&steps).await?) else {
             return Ok(None);
         };
-        let table = services.blobs.get(&table).await?;
+        let table = blobs.get(&table).await?;
         let path = tokio::task::spawn_blocking(move || path(table, &steps.steps)).await?;
         Ok(path)
     }
 
-    pub(super) async fn save(
-        &self,
-        services: &Services,
-        fold: usize,
-        path: &FoldPath,
-    ) -> Result<(), JobError> {
+    pub(super) async fn save(&self, blobs: &Blobs, fold: usize, path: &FoldPath) -> Result<(), JobError> {
         let (table, steps) = self.names(fold);
         let kept = path.clone();
         let (bytes, text) = tokio::task::spawn_blocking(move || {
@@ -80,17 +76,17 @@ impl Checkpoints {
         })
         .await?
         .map_err(|e| JobError::broke("stage.out_of_fold", e))?;
-        services.blobs.put(&table, bytes).await?;
-        services.blobs.put(&steps, text.map_err(|e| JobError::broke("stage.out_of_fold", e))?).await?;
+        blobs.put(&table, bytes).await?;
+        blobs.put(&steps, text.map_err(|e| JobError::broke("stage.out_of_fold", e))?).await?;
         Ok(())
     }
 
     /// Removes what was kept, once the scan is.
-    pub(super) async fn clear(&self, services: &Services, folds: usize) -> Result<(), JobError> {
+    pub(super) async fn clear(&self, blobs: &Blobs, folds: usize) -> Result<(), JobError> {
         for fold in 0..folds {
             let (table, steps) = self.names(fold);
-            services.blobs.delete(&steps).await?;
-            services.blobs.delete(&table).await?;
+            blobs.delete(&steps).await?;
+            blobs.delete(&table).await?;
         }
         Ok(())
     }
@@ -120,4 +116,35 @@ fn path(table: Vec<u8>, steps: &[(f32, f64, f32)]) -> Option<FoldPath> {
         })
         .collect();
     Some(FoldPath { rows, steps })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[tokio::test]
+    async fn a_finished_fold_comes_back_and_half_a_one_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open("", dir.path()).unwrap();
+        let checkpoints = Checkpoints { prefix: "scans/d/job-1".into() };
+        let step = |c, p| FoldStep { c, log_loss: 1.5, temperature: 0.9, probabilities: p };
+        let steps =
+            vec![step(0.1, array![[0.25f32, 0.75], [1.0, 0.0]]), step(0.3, array![[0.5, 0.5], [0.1, 0.9]])];
+        let fold = FoldPath { rows: vec![3, 8], steps };
+        assert_eq!(checkpoints.load(&blobs, 0).await.unwrap(), None);
+        checkpoints.save(&blobs, 0, &fold).await.unwrap();
+        assert_eq!(checkpoints.load(&blobs, 0).await.unwrap(), Some(fold.clone()));
+        assert_eq!(checkpoints.load(&blobs, 1).await.unwrap(), None);
+        // killed between the two files
+        let (table, steps) = checkpoints.names(0);
+        blobs.delete(&steps).await.unwrap();
+        assert_eq!(checkpoints.load(&blobs, 0).await.unwrap(), None);
+        // a file that was cut short
+        checkpoints.save(&blobs, 0, &fold).await.unwrap();
+        blobs.put(&table, b"PAR1".to_vec()).await.unwrap();
+        assert_eq!(checkpoints.load(&blobs, 0).await.unwrap(), None);
+        checkpoints.clear(&blobs, 2).await.unwrap();
+        assert!(!blobs.exists(&table).await.unwrap());
+    }
 }

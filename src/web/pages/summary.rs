@@ -13,6 +13,10 @@ const ROWS: usize = 12;
 pub(super) struct NoiseView {
     pub(super) errors: String,
     pub(super) rate: Option<String>,
+    /// Where the number of errors should lie.
+    pub(super) interval: Option<(String, String)>,
+    /// Flagged now and not by the last scan; no longer flagged; flagged by both.
+    pub(super) compared: Option<[String; 3]>,
     /// Classes with the most estimated errors first.
     pub(super) classes: Vec<ClassNoise>,
     /// Pairs of classes most often taken for each other.
@@ -74,7 +78,14 @@ pub(super) fn noise(page: &Reader, taxonomy: &Taxonomy, summary: &Value) -> Opti
         })
         .take(ROWS)
         .collect();
+    let whole = |v: &Value, key: &str| v.get(key).and_then(Value::as_i64).map(|n| lang.number(n));
+    let count = noise.get("count");
+    let compared = summary
+        .get("compared")
+        .and_then(|c| Some([whole(c, "new")?, whole(c, "gone")?, whole(c, "confirmed")?]));
     Some(NoiseView {
+        interval: count.and_then(|c| Some((whole(c, "low")?, whole(c, "high")?))),
+        compared,
         errors: lang.number(errors.round() as i64),
         rate: noise.get("estimated_rate").and_then(Value::as_f64).map(|r| format!("{:.1}%", r * 100.0)),
         classes,
