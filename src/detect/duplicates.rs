@@ -60,7 +60,7 @@ pub fn duplicates(x: ArrayView2<'_, f32>, neighbours: &Neighbours) -> Result<Dup
         _ => neighbours.similarity.column(0).iter().map(|&s| distance(s)).collect(),
     };
     let middle = median(&nearest).max(ROUNDING);
-    let threshold = (SHARE_OF_MEDIAN * middle).min(MOST_DISTANCE).max(ROUNDING);
+    let threshold = (SHARE_OF_MEDIAN * middle).clamp(ROUNDING, MOST_DISTANCE);
 
     let copies = copies(n, &row);
     let mut exact = vec![false; n];

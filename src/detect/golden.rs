@@ -17,6 +17,7 @@ pub(super) fn features() -> Array2<f32> {
 }
 
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as they were printed")]
 pub(super) const OUTLIER: [f32; 40] = [
     0.3125177, 0.5681896, 0.3547751, 0.3377772, 0.3753965, 0.4820710, 0.2609581, 0.3024228,
     0.3314041, 0.4343977, 0.2953194, 0.3591982, 0.4911389, 0.3705760, 0.3870958, 0.3517294,
@@ -28,6 +29,7 @@ pub(super) const OUTLIER_CUT: f64 = 0.2146084529296401;
 pub(super) const IS_OUTLIER: [usize; 1] = [33];
 
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as they were printed")]
 pub(super) const NEAR_DUPLICATE: [f32; 40] = [
     0.6943423, 0.0477206, 0.6321376, 0.6455033, 0.0000000, 0.0000625, 0.7236136, 0.6752737,
     0.6632447, 0.4099313, 0.7269565, 0.6524613, 0.0631464, 0.6081984, 0.6232465, 0.6320695,
@@ -38,6 +40,7 @@ pub(super) const NEAR_DUPLICATE: [f32; 40] = [
 pub(super) const IS_NEAR_DUPLICATE: [usize; 8] = [1, 4, 5, 12, 26, 31, 32, 37];
 
 #[rustfmt::skip]
+#[expect(clippy::excessive_precision, reason = "as they were printed")]
 pub(super) const NON_IID: [f32; 40] = [
     0.9007763, 0.8834382, 0.8937227, 0.8479655, 0.9208921, 0.8767471, 0.9380132, 0.9562827,
     0.8920093, 0.8143373, 0.9355595, 0.8621563, 0.9035063, 0.7957894, 0.7487879, 0.9531625,

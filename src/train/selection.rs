@@ -259,7 +259,7 @@ mod tests {
         let many = path(100, PROBE_ROWS, &[(0.1, 0.7), (1.0, 0.4)]);
         let last = path(100 + PROBE_ROWS, 50, &[(1.0, 0.1)]);
         assert_eq!(grid_for_fold(&[], &grid), grid);
-        assert_eq!(grid_for_fold(&[few.clone()], &grid), grid);
+        assert_eq!(grid_for_fold(std::slice::from_ref(&few), &grid), grid);
         assert_eq!(grid_for_fold(&[few.clone(), many.clone()], &grid), [1.0]);
         let done = [few.clone(), many.clone(), last];
         assert_eq!(grid_for_fold(&done, &grid), [1.0]);

@@ -10,8 +10,9 @@ use super::reason;
 use crate::audit::{Audit, Input};
 use crate::messages::Lang;
 
-/// Suspects listed.
+/// Suspects listed, and those that are seen at once.
 const SUSPECTS: usize = 100;
+const SEEN: usize = 20;
 /// Suspects that the command line names.
 const SAID: usize = 10;
 /// Classes shown in one picture; of more, those with the most.
@@ -42,7 +43,8 @@ struct Page<'a> {
     noise: Vec<ClassNoise>,
     balance: Vec<Balance>,
     pairs: Vec<Pair>,
-    suspects: Vec<Suspect>,
+    /// Those seen at once, and the rest.
+    suspects: Vec<Vec<Suspect>>,
     has_places: bool,
 }
 
@@ -105,6 +107,9 @@ struct Bar {
 struct Matrix {
     title: String,
     size: f64,
+    /// Room for the names at the left, and above where they lean.
+    left: f64,
+    top: f64,
     names: Vec<Tick>,
     cells: Vec<Square>,
 }
@@ -199,7 +204,11 @@ pub(super) fn page(lang: Lang, input: &Input, audit: &Audit<'_>, summary: &Value
                 cross: p.cross_parent,
             })
             .collect(),
-        suspects: suspects(lang, input, audit, SUSPECTS),
+        suspects: {
+            let mut first = suspects(lang, input, audit, SUSPECTS);
+            let rest = first.split_off(SEEN.min(first.len()));
+            [first, rest].into_iter().filter(|part| !part.is_empty()).collect()
+        },
         has_places: scan.places.is_some(),
         page: words,
         input,
@@ -344,8 +353,11 @@ fn matrix(lang: Lang, title: String, m: &[Vec<f32>], names: &[String]) -> Matrix
             });
         }
     }
+    // about 11 units a wide character, 6 a narrow one
+    let width = |name: &str| name.chars().map(|c| if c.is_ascii() { 6.0 } else { 11.5 }).sum::<f64>();
+    let longest = shown.iter().map(|&c| width(&names[c])).fold(0.0, f64::max);
     let names = shown.iter().enumerate().map(|(i, &c)| Tick { at: at(i), name: names[c].clone() }).collect();
-    Matrix { title, size: at(shown.len()), names, cells }
+    Matrix { title, size: at(shown.len()), left: longest + 12.0, top: longest * 0.72 + 16.0, names, cells }
 }
 
 fn class_noise(lang: Lang, input: &Input, audit: &Audit<'_>) -> Vec<ClassNoise> {

@@ -160,7 +160,7 @@ mod tests {
         let mut classes = Vec::new();
         for i in 0..100 {
             let p = 0.99 - 0.004 * i as f32;
-            let wrong = i < 3 || i >= 60;
+            let wrong = !(3..60).contains(&i);
             first.extend(if wrong { [1.0 - p, p] } else { [p, 1.0 - p] });
             classes.extend(if wrong { [1, 0] } else { [0, 1] });
         }

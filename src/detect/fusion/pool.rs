@@ -123,9 +123,9 @@ fn evaluate(
         out.gradient.iter_mut().zip(part.gradient).for_each(|(a, b)| *a += b);
         out.hessian.iter_mut().zip(part.hessian).for_each(|(a, b)| *a += b);
     }
-    for j in 0..m {
-        out.loss += RIDGE * (a[j] - start).powi(2);
-        out.gradient[j] += 2.0 * RIDGE * (a[j] - start);
+    for (j, a) in a.iter().enumerate() {
+        out.loss += RIDGE * (a - start).powi(2);
+        out.gradient[j] += 2.0 * RIDGE * (a - start);
         out.hessian[j * m + j] += 2.0 * RIDGE;
         for l in 0..j {
             out.hessian[l * m + j] = out.hessian[j * m + l];
@@ -148,14 +148,10 @@ fn newton_step(a: &[f64], at: &Evaluation) -> Vec<f64> {
         })
         .collect();
     for c in 0..f {
-        let pivot = h[c][c].max(1e-12);
-        for r in 0..f {
-            if r != c {
-                let factor = h[r][c] / pivot;
-                for x in c..=f {
-                    h[r][x] -= factor * h[c][x];
-                }
-            }
+        let pivot = h[c].clone();
+        for (_, row) in h.iter_mut().enumerate().filter(|(r, _)| *r != c) {
+            let factor = row[c] / pivot[c].max(1e-12);
+            row[c..].iter_mut().zip(&pivot[c..]).for_each(|(x, p)| *x -= factor * p);
         }
     }
     let mut step = vec![0.0; m];

@@ -145,7 +145,7 @@ mod tests {
     fn structured_noise_is_counted_and_undone() {
         let n = 1000;
         let truth = |i: usize| u32::from(i % 2 == 1);
-        let given = |i: usize| if i % 10 == 0 { 1 } else { truth(i) };
+        let given = |i: usize| if i.is_multiple_of(10) { 1 } else { truth(i) };
         let mut classes = Vec::new();
         let mut p = Vec::new();
         for i in 0..n {
@@ -166,8 +166,8 @@ mod tests {
         assert!((t.t[[0, 1]] - 0.2).abs() < 0.01 && t.t[[1, 0]] < 0.01, "{:?}", t.t);
         let posterior = t.posterior(&p, &candidates);
         let wrong: Vec<f32> = posterior.chunks_exact(2).map(|r| 1.0 - r[0]).collect();
-        for i in 0..n {
-            assert!(if i % 10 == 0 { wrong[i] > 0.6 } else { wrong[i] < 0.1 }, "{i}: {}", wrong[i]);
+        for (i, &wrong) in wrong.iter().enumerate() {
+            assert!(if i.is_multiple_of(10) { wrong > 0.6 } else { wrong < 0.1 }, "{i}: {wrong}");
         }
         let margins = t.margins(&p, &candidates);
         assert!(margins[0].0 > margins[1].0 && margins[0].0 > margins[2].0);
