@@ -173,7 +173,9 @@ pub fn audit<'a>(
         (None, None) => return Err(AuditError::Nothing),
     };
     let places = prepared.places.as_ref();
-    let scan_input = ScanInput { places, labels: &input.labels, class_roots, probabilities };
+    let fields: Vec<(String, ArrayView2<'_, f32>)> =
+        input.features.iter().map(|(name, x)| (name.clone(), x.view())).collect();
+    let scan_input = ScanInput { places, labels: &input.labels, class_roots, fields: &fields, probabilities };
     let scan = scan(&scan_input, &mut |_, done, total| progress(Part::Fusion, done, total))?;
     let balance = balance(&input.labels, input.taxonomy.n_classes())?;
     let groups = match places {

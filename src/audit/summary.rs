@@ -81,6 +81,10 @@ fn issues(audit: &Audit<'_>, n: usize) -> Vec<Value> {
         let weak: usize = audit.groups.iter().filter(|g| g.underperforms).map(|g| g.n).sum();
         out.push(entry("underperforming_group", weak, worst));
     }
+    if let Some(report) = &scan.fields {
+        let odd = report.odd.iter().flatten().count();
+        out.push(entry("field", odd, share(odd)));
+    }
     out
 }
 

@@ -69,6 +69,23 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
             ("non_iid_score", f32s(&places.non_iid.score)),
         ]);
     }
+    if let Some(report) = &scan.fields {
+        let name = |f: usize| report.votes[f].name.as_str();
+        let votes = |i: usize| {
+            let of = |f: &crate::detect::fields::FieldVotes| {
+                let class = f.best[i].map_or("-", |c| input.taxonomy.class_id(c as usize));
+                format!("{}={class}", f.name)
+            };
+            report.votes.iter().map(of).collect::<Vec<_>>().join(" ")
+        };
+        let odd = |i: usize| report.odd[i].map_or("", |f| name(usize::from(f))).to_owned();
+        out.extend([
+            ("field_votes", Column::Utf8((0..n).map(votes).collect())),
+            ("fields_against", Column::I32(report.against.iter().map(|a| i32::from(*a)).collect())),
+            ("is_field_issue", Column::Bool(report.odd.iter().map(Option::is_some).collect())),
+            ("odd_field", Column::Utf8((0..n).map(odd).collect())),
+        ]);
+    }
     if let Some(d) = audit.dynamics {
         out.extend([
             ("aum", f32s(&d.aum)),

@@ -22,13 +22,13 @@ use ndarray::ArrayView2;
 
 use self::candidates::Candidates;
 use self::count::Sources;
-use self::members::Prototypes;
 use self::transition::Transition;
 use super::error::{DetectError, check_length};
 use super::neighbours::Neighbours;
 use crate::arrays::Rows;
 
 pub use self::count::ErrorCount;
+pub(crate) use self::members::Prototypes;
 
 /// How often neighbours and prototypes are asked again.
 const ROUNDS: usize = 3;

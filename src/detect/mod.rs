@@ -9,6 +9,7 @@ pub mod clusters;
 pub mod confident;
 pub mod duplicates;
 pub mod error;
+pub mod fields;
 pub mod filters;
 pub mod fusion;
 #[cfg(test)]

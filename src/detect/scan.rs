@@ -3,9 +3,12 @@
 //!
 //! Without places (no features) only what follows from the probabilities is computed.
 
+use ndarray::ArrayView2;
+
 use super::clusters::ClusterLabels;
 use super::confident::Counted;
 use super::error::{DetectError, check_length};
+use super::fields::{FieldReport, field_report};
 use super::fusion::{Evidence, Fused, Space, fuse};
 use super::hierarchy::{Levels, is_cross_parent};
 use super::neighbours::Vote;
@@ -32,6 +35,9 @@ pub struct ScanInput<'a, 'p> {
     pub labels: &'a [u32],
     /// (k) level-1 node of each class.
     pub class_roots: &'a [usize],
+    /// The raw features by field, (name, (N, d)), zeros where missing; with two or more each is asked on
+    /// its own.
+    pub fields: &'p [(String, ArrayView2<'p, f32>)],
     /// (N, k) out of fold; rows sum to 1.
     pub probabilities: &'p dyn Rows<f32>,
 }
@@ -57,6 +63,7 @@ pub struct ScanOutput<'a> {
     pub levels: Levels,
     pub places: Option<&'a Places>,
     pub space: Option<SpaceOutput>,
+    pub fields: Option<FieldReport>,
     pub noise: NoiseReport,
     labels: &'a [u32],
     class_roots: &'a [usize],
@@ -135,6 +142,10 @@ pub fn scan<'a>(
         scores.next().unwrap_or_default().into_iter().map(|v| v as f32).collect::<Vec<f32>>()
     });
     let levels = Levels::of(p, labels, input.class_roots)?;
+    let fields = match input.fields {
+        [] | [_] => None,
+        fields => Some(field_report(fields, labels, &fused.p_given, p.shape().1)?),
+    };
     let noise = noise_report(&counted, labels, input.class_roots, fused.count)?;
     report(Stage::Fusion, n, n)?;
     Ok(ScanOutput {
@@ -146,6 +157,7 @@ pub fn scan<'a>(
         levels,
         places: input.places,
         space,
+        fields,
         noise,
         labels,
         class_roots: input.class_roots,

@@ -6,6 +6,7 @@ mod checkpoint;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -237,7 +238,11 @@ fn judge(
     let selection = select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
     let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
     let probabilities = selection.probabilities.view();
+    let fields = ground.features.by_field();
+    let fields: Vec<(String, ArrayView2<'_, f32>)> =
+        fields.iter().map(|(field, x)| (field.as_str().to_owned(), x.view())).collect();
     let input = ScanInput {
+        fields: &fields,
         places: Some(places),
         labels: &labels,
         class_roots: &labelled.class_roots,
@@ -330,6 +335,13 @@ fn score_table(
         ("within_log_margin", Column::F32(output.levels.within_log_margin.clone())),
         ("is_cross_parent", Column::Bool((0..n).map(|i| output.cross_parent(i)).collect())),
     ];
+    if let Some(report) = &output.fields {
+        let odd = |i: usize| report.odd[i].map_or("", |f| report.votes[usize::from(f)].name.as_str());
+        columns.extend([
+            ("fields_against", Column::I32(report.against.iter().map(|a| i32::from(*a)).collect())),
+            ("odd_field", Column::Utf8((0..n).map(|i| odd(i).to_owned()).collect())),
+        ]);
+    }
     if let Some(places) = output.places {
         let group = |g: &Option<u32>| g.map_or(-1, |g| g as i32);
         columns.extend([

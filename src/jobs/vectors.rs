@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis, s};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -136,6 +136,17 @@ fn without_empty(matrix: Array2<f32>, blocks: Vec<Block>) -> Features {
 }
 
 impl Features {
+    /// The columns of each field, all its encoders side by side.
+    pub(crate) fn by_field(&self) -> Vec<(Field, Array2<f32>)> {
+        let mut fields: Vec<Field> = self.blocks.iter().map(|b| b.field).collect();
+        fields.dedup();
+        let columns = |field: Field| -> Vec<usize> {
+            let of = self.blocks.iter().filter(|b| b.field == field);
+            of.flat_map(|b| b.start..b.start + b.dimension).collect()
+        };
+        fields.into_iter().map(|f| (f, self.matrix.select(Axis(1), &columns(f)))).collect()
+    }
+
     /// The space in which neighbours are searched: each block centred on the samples that have it,
     /// brought to unit length a row, and weighted so that every field counts the same however many
     /// encoders and columns it has. A missing field is zero, that is, says nothing.

@@ -221,3 +221,28 @@ fn exit_codes_that_scripts_can_use() {
     let error = failure(&audit(dir.path(), &TABLES));
     assert!(error.contains("y.csv: row 1 is \"mouse\""), "{error}");
 }
+
+#[test]
+fn several_features_are_fields_that_are_asked_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    features(dir.path());
+    let x = std::fs::read_to_string(dir.path().join("x.csv")).unwrap();
+    for name in ["title.csv", "asr.csv"] {
+        // clip 41's title is that of clip 42, another class
+        let rows: Vec<&str> = x.lines().collect();
+        let other = |i: usize| if name == "title.csv" && i == 41 { rows[42] } else { rows[i] };
+        let text: String = (0..rows.len()).map(|i| format!("{}\n", other(i))).collect();
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let more = ["--features", "title.csv", "--features", "asr.csv"];
+    let output = audit(dir.path(), &[&TABLES[..], &more].concat());
+    assert!(output.status.success(), "{output:?}");
+    let text = std::fs::read_to_string(dir.path().join("out/issues.csv")).unwrap();
+    let header: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let column = |name: &str| header.iter().position(|h| *h == name).unwrap();
+    let row = |i: usize| text.lines().nth(i + 1).unwrap().split(',').collect::<Vec<_>>();
+    assert_eq!((row(41)[column("odd_field")], row(41)[column("is_field_issue")]), ("title", "True"));
+    assert_eq!(row(41)[column("field_votes")], "x=kickflip title=cat asr=kickflip");
+    // a wrong label: all three against it
+    assert_eq!((row(40)[column("odd_field")], row(40)[column("fields_against")]), ("", "3"));
+}

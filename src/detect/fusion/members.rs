@@ -82,8 +82,15 @@ pub(super) fn votes(
     out
 }
 
+/// What the prototypes think of one row.
+pub(crate) struct Opinion {
+    pub(crate) best: u32,
+    pub(crate) p_best: f32,
+    pub(crate) p_given: f32,
+}
+
 /// Class means of unit rows, each sample weighing what its label is trusted.
-pub(super) struct Prototypes {
+pub(crate) struct Prototypes {
     /// (k, D) sums of weighted rows.
     sums: Array2<f32>,
     /// (k) their lengths.
@@ -92,7 +99,7 @@ pub(super) struct Prototypes {
 
 impl Prototypes {
     /// O(N D). `weights` (N) in (0, 1].
-    pub(super) fn of(unit: ArrayView2<'_, f32>, labels: &[u32], weights: &[f32], n_classes: usize) -> Self {
+    pub(crate) fn of(unit: ArrayView2<'_, f32>, labels: &[u32], weights: &[f32], n_classes: usize) -> Self {
         let (rows, starts) = by_class(labels, n_classes);
         let mut sums = Array2::<f32>::zeros((n_classes, unit.ncols()));
         let classes: Vec<_> = sums.outer_iter_mut().enumerate().collect();
@@ -152,14 +159,30 @@ impl Prototypes {
         out
     }
 
-    /// ln softmax(cosine / t) of the candidates, t by the weighted log-loss of the given labels.
-    pub(super) fn logs(
+    /// The likeliest class of every row and the given one's probability, over all classes.
+    pub(crate) fn opinions(
         &self,
         unit: ArrayView2<'_, f32>,
         labels: &[u32],
         weights: &[f32],
-        candidates: &Candidates,
-    ) -> Logs {
+    ) -> Vec<Opinion> {
+        let t = self.temperature(unit, labels, weights);
+        let mut out = Vec::with_capacity(labels.len());
+        for start in (0..labels.len()).step_by(ROWS) {
+            let rows: Vec<usize> = (start..(start + ROWS).min(labels.len())).collect();
+            let cosines = self.cosines(unit, labels, weights, &rows);
+            out.extend(cosines.outer_iter().zip(&rows).map(|(row, &i)| {
+                let whole = log_sum_exp(row, t);
+                let p = |c: usize| (f64::from(row[c]) / t - whole).exp() as f32;
+                let best = (1..row.len()).fold(0, |b, c| if row[c] > row[b] { c } else { b });
+                Opinion { best: best as u32, p_best: p(best), p_given: p(labels[i] as usize) }
+            }));
+        }
+        out
+    }
+
+    /// That of the least weighted log-loss of the given labels, on some of the rows.
+    fn temperature(&self, unit: ArrayView2<'_, f32>, labels: &[u32], weights: &[f32]) -> f64 {
         let n = labels.len();
         let step = n.div_ceil(TEMPERATURE_ROWS).max(1);
         let some: Vec<usize> = (0..n).step_by(step).collect();
@@ -171,7 +194,18 @@ impl Prototypes {
             };
             cosines.outer_iter().zip(&some).map(of).sum()
         };
-        let t = golden_minimum(COLDEST.ln(), HOTTEST.ln(), &|l| loss(l.exp())).exp();
+        golden_minimum(COLDEST.ln(), HOTTEST.ln(), &|l| loss(l.exp())).exp()
+    }
+
+    /// ln softmax(cosine / t) of the candidates, t by the weighted log-loss of the given labels.
+    pub(super) fn logs(
+        &self,
+        unit: ArrayView2<'_, f32>,
+        labels: &[u32],
+        weights: &[f32],
+        candidates: &Candidates,
+    ) -> Logs {
+        let t = self.temperature(unit, labels, weights);
         let width = candidates.width;
         let mut out = vec![f32::NEG_INFINITY; candidates.classes.len()];
         for (b, out) in out.chunks_mut(ROWS * width).enumerate() {

@@ -78,6 +78,7 @@ impl Planted {
             places: Some(places),
             labels: &self.labels,
             class_roots: &self.roots,
+            fields: &[],
             probabilities: &p,
         };
         scan(&input, &mut |_, _, _| true)
@@ -237,7 +238,13 @@ fn any_stage_can_cancel() {
         assert_eq!(found, Err(DetectError::Cancelled), "{at:?}");
     }
     let p = data.p.view();
-    let input = ScanInput { places: None, labels: &data.labels, class_roots: &data.roots, probabilities: &p };
+    let input = ScanInput {
+        places: None,
+        labels: &data.labels,
+        class_roots: &data.roots,
+        fields: &[],
+        probabilities: &p,
+    };
     assert_eq!(scan(&input, &mut |_, _, _| false), Err(DetectError::Cancelled));
     assert!(scan(&input, &mut |_, _, _| true).unwrap().row(0).neighbours.is_empty());
 }
