@@ -131,7 +131,7 @@ fn heads(
             return Err(TrainError::Cancelled.into());
         }
         let grid = grid_for_fold(&paths, &DEFAULT_GRID);
-        let linear = LinearParams::default();
+        let linear = LinearParams::for_folds();
         paths.push(fit_fold_path(x, y, k, &folds, fold, &grid, &linear, &|_| true)?);
     }
     progress(Part::OutOfFold, params.folds, params.folds);
