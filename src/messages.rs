@@ -212,6 +212,9 @@ pub fn said(lang: Lang, known: Option<&Note>, written: &str) -> String {
     known.map_or_else(|| written.to_owned(), |n| note(lang, n))
 }
 
+/// The model stands by a label from this probability on.
+const SURE: f32 = 0.75;
+
 /// Why a sample was flagged, in one plain sentence of at most two pieces of evidence, the strongest
 /// kinds first: model against label, nearest clips against label, cluster against label.
 pub fn reason(lang: Lang, r: &Reason, taxonomy: &Taxonomy) -> String {
@@ -245,7 +248,7 @@ pub fn reason(lang: Lang, r: &Reason, taxonomy: &Taxonomy) -> String {
     ];
     all.dedup();
 
-    let model_agrees = r.given == r.suggested;
+    let model_agrees = r.given == r.suggested || r.p_given >= SURE;
     let near_against = r.neighbours > 0 && agreement <= 0.3;
     let cluster_against = r.cluster_class != r.given && r.cluster_share <= 0.25;
     let mut keys = vec![match (model_agrees, r.p_suggested - r.p_given) {

@@ -12,7 +12,7 @@ use crate::detect::{DetectError, Places, PlacesParams, ScanInput, ScanOutput, St
 use crate::train::selection::DEFAULT_GRID;
 use crate::train::{
     Dynamics, DynamicsParams, FoldPath, LinearParams, Selection, TrainError, dynamics, fit_fold_path,
-    grid_for_fold, select, stratified_folds,
+    grid_for_fold, possible_folds, select,
 };
 
 /// How to audit. One fixed default for everything.
@@ -124,17 +124,17 @@ fn heads(
     params: &AuditParams,
     progress: &mut Progress<'_>,
 ) -> Result<Selection, AuditError> {
-    let folds = stratified_folds(y, k, params.folds, Some(groups), params.seed);
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(params.folds);
-    for fold in 0..params.folds {
-        if !progress(Part::OutOfFold, fold, params.folds) {
+    let (folds, n_folds) = possible_folds(y, k, params.folds, groups, params.seed);
+    let mut paths: Vec<FoldPath> = Vec::with_capacity(n_folds);
+    for fold in 0..n_folds {
+        if !progress(Part::OutOfFold, fold, n_folds) {
             return Err(TrainError::Cancelled.into());
         }
         let grid = grid_for_fold(&paths, &DEFAULT_GRID);
         let linear = LinearParams::for_folds();
         paths.push(fit_fold_path(x, y, k, &folds, fold, &grid, &linear, &|_| true)?);
     }
-    progress(Part::OutOfFold, params.folds, params.folds);
+    progress(Part::OutOfFold, n_folds, n_folds);
     Ok(select(&paths, k)?)
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::arrays::{Rows, first_not_finite};
 use crate::domain::{Node, Taxonomy};
@@ -14,7 +14,8 @@ use crate::exchange::taxonomy::read_taxonomy;
 
 /// Names under which a table may hold the labels, and the ids; else its only column.
 const LABEL_COLUMNS: [&str; 5] = ["given_label", "label", "labels", "y", "class"];
-const ID_COLUMNS: [&str; 3] = ["id", "ids", "sample_id"];
+/// (What pandas writes over its index is empty.)
+const ID_COLUMNS: [&str; 4] = ["id", "ids", "sample_id", ""];
 
 /// Paths as they were given.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +145,8 @@ impl Input {
         let given = files.taxonomy.map(read_tree).transpose()?;
         let (probabilities, columns) = match files.pred_probs {
             Some(path) => {
-                let (p, names) = read_probabilities(path)?;
+                let (mut p, names, ids) = read_probabilities(path)?;
+                same_ids(path, ids.as_deref(), files.labels, labels.ids.as_deref())?;
                 let (rows, k) = Rows::<f32>::shape(&p);
                 fits(path, rows, "rows")?;
                 if k < 2 {
@@ -156,13 +158,17 @@ impl Input {
                         format!("there are {k} columns, but the taxonomy has {} classes", tree.n_classes());
                     return Err(fault(path, &why));
                 }
+                if let Some((tree, names)) = given.as_ref().zip(names.as_ref()) {
+                    p = p.in_order(path, names, tree)?;
+                }
                 (Some((p, k)), names)
             }
             None => (None, None),
         };
         let mut features = Vec::new();
         for path in files.features {
-            let matrix = read_features(path)?;
+            let (matrix, ids) = read_features(path)?;
+            same_ids(path, ids.as_deref(), files.labels, labels.ids.as_deref())?;
             fits(path, matrix.nrows(), "rows")?;
             features.push((stem(path), matrix));
         }
@@ -308,23 +314,69 @@ fn read_tree(path: &Path) -> Result<Taxonomy, InputError> {
     read_taxonomy(&bytes, &path.to_string_lossy()).map_err(|e| fault(path, &e.to_string()))
 }
 
-/// Probabilities and, where the file names them, the classes of their columns.
-fn read_probabilities(path: &Path) -> Result<(Probabilities, Option<Vec<String>>), InputError> {
+/// The rows of two files must be the same samples where both say which.
+fn same_ids(
+    path: &Path,
+    ids: Option<&[String]>,
+    labels: &Path,
+    expected: Option<&[String]>,
+) -> Result<(), InputError> {
+    let Some((ids, expected)) = ids.zip(expected) else { return Ok(()) };
+    match ids.iter().zip(expected).position(|(a, b)| a != b) {
+        None => Ok(()),
+        Some(row) => {
+            let (here, there) = (&ids[row], &expected[row]);
+            let why = format!("row {row} is {here:?}, but in {} it is {there:?}", labels.display());
+            Err(fault(path, &why))
+        }
+    }
+}
+
+impl Probabilities {
+    /// The columns in the order of the taxonomy's classes, by their names. Columns that are only numbered
+    /// are taken as they come.
+    fn in_order(self, path: &Path, names: &[String], tree: &Taxonomy) -> Result<Self, InputError> {
+        if names.iter().all(|n| tree.class_index(n).is_none() && n.parse::<usize>().is_ok()) {
+            return Ok(self);
+        }
+        let mut order = vec![usize::MAX; names.len()];
+        for (column, name) in names.iter().enumerate() {
+            let class = tree.class_index(name).filter(|&c| order.get(c) == Some(&usize::MAX));
+            let class = class.ok_or_else(|| {
+                fault(path, &format!("column {name:?} is no class of the taxonomy, or is there twice"))
+            })?;
+            order[class] = column;
+        }
+        Ok(match self {
+            Self::Single(a) => Self::Single(a.select(Axis(1), &order).as_standard_layout().into_owned()),
+            Self::Double(a) => Self::Double(a.select(Axis(1), &order).as_standard_layout().into_owned()),
+            mapped @ Self::Mapped(_) => mapped,
+        })
+    }
+}
+
+/// A table's matrix, the names of its columns and its ids, where it has them.
+type Table = (Option<Vec<String>>, Values, Option<Vec<String>>);
+/// Probabilities, the classes of their columns and the ids of their rows, where the file names them.
+type NamedProbabilities = (Probabilities, Option<Vec<String>>, Option<Vec<String>>);
+
+fn read_probabilities(path: &Path) -> Result<NamedProbabilities, InputError> {
     let format = format(path)?;
     if format == Format::Npy {
-        return Ok((Probabilities::Mapped(Mapped::open(path)?.matrix(path)?), None));
+        return Ok((Probabilities::Mapped(Mapped::open(path)?.matrix(path)?), None, None));
     }
-    let (names, values) = matrix(path, table(path, format)?)?;
+    let (names, values, ids) = matrix(path, table(path, format)?)?;
     let p = match values {
         Values::Singles(a) => Probabilities::Single(a),
         Values::Doubles(a) => Probabilities::Double(a),
         _ => return Err(fault(path, "probabilities are numbers")),
     };
-    Ok((p, names))
+    Ok((p, names, ids))
 }
 
-fn read_features(path: &Path) -> Result<Array2<f32>, InputError> {
+fn read_features(path: &Path) -> Result<(Array2<f32>, Option<Vec<String>>), InputError> {
     let format = format(path)?;
+    let mut ids = None;
     let loaded = if format == Format::Npy {
         let mapped = Mapped::open(path)?.matrix(path)?;
         let (n, d) = Rows::<f32>::shape(&mapped);
@@ -335,14 +387,16 @@ fn read_features(path: &Path) -> Result<Array2<f32>, InputError> {
         }
         Array2::from_shape_vec((n, d), all).map_err(|e| fault(path, &e.to_string()))?
     } else {
-        match matrix(path, table(path, format)?)?.1 {
+        let (_, values, found) = matrix(path, table(path, format)?)?;
+        ids = found;
+        match values {
             Values::Singles(a) => a,
             Values::Doubles(a) => a.mapv(|v| v as f32),
             _ => return Err(fault(path, "features are numbers")),
         }
     };
     check_features(path, loaded.view())?;
-    Ok(loaded)
+    Ok((loaded, ids))
 }
 
 fn check_features(path: &Path, x: ArrayView2<'_, f32>) -> Result<(), InputError> {
@@ -362,15 +416,20 @@ fn check_features(path: &Path, x: ArrayView2<'_, f32>) -> Result<(), InputError>
 }
 
 /// A matrix from a table: its one column of lists, or all columns but ids, which are numbers.
-fn matrix(path: &Path, columns: Vec<(String, Values)>) -> Result<(Option<Vec<String>>, Values), InputError> {
+fn matrix(path: &Path, columns: Vec<(String, Values)>) -> Result<Table, InputError> {
     let is_id = |name: &str| ID_COLUMNS.iter().any(|n| name.eq_ignore_ascii_case(n));
     let mut names = Vec::new();
     let mut numbers: Vec<Vec<f64>> = Vec::new();
     let mut single = true;
+    let mut ids = None;
     for (name, values) in columns {
         match values {
-            lists @ (Values::Singles(_) | Values::Doubles(_)) => return Ok((None, lists)),
-            _ if is_id(&name) => continue,
+            lists @ (Values::Singles(_) | Values::Doubles(_)) => return Ok((None, lists, ids)),
+            values if is_id(&name) => {
+                // an index that is only counted names nothing
+                ids = if name.is_empty() { None } else { texts(values) };
+                continue;
+            }
             Values::Single(v) => numbers.push(v.into_iter().map(f64::from).collect()),
             Values::Double(v) => {
                 single = false;
@@ -394,7 +453,7 @@ fn matrix(path: &Path, columns: Vec<(String, Values)>) -> Result<(Option<Vec<Str
     };
     // columns that are only numbered name nothing
     let named = names.iter().enumerate().any(|(i, n)| *n != i.to_string());
-    Ok((named.then_some(names), values))
+    Ok((named.then_some(names), values, ids))
 }
 
 /// Labels as columns of the classes, and these as a taxonomy.
@@ -408,6 +467,20 @@ fn classes(
     let labels = match values {
         LabelValues::Columns(labels) => {
             let most = labels.iter().max().map_or(0, |m| *m as usize + 1);
+            // one stray number must not make millions of classes
+            let plausible = 2 * labels.len() + 100;
+            if given.is_none() && k.is_none() && most > plausible {
+                let row = labels.iter().position(|&y| y as usize + 1 == most).unwrap_or(0);
+                let n = labels.len();
+                return Err(InputError::Label {
+                    path: path.to_owned(),
+                    row,
+                    value: labels[row].to_string(),
+                    why: format!(
+                        "which would make {most} classes of {n} samples; --taxonomy names the classes"
+                    ),
+                });
+            }
             let tree = match (given, columns) {
                 (Some(tree), _) => tree,
                 (None, Some(names)) => flat(path, names)?,
@@ -460,6 +533,10 @@ fn classes(
 }
 
 fn flat(path: &Path, ids: Vec<String>) -> Result<Taxonomy, InputError> {
+    if ids.len() < 2 {
+        let why = "there is only one class; a label can only be wrong among two or more";
+        return Err(fault(path, why));
+    }
     let node = |id: String| Node { names: [("en".to_owned(), id.clone())].into(), id, parent: None };
     Taxonomy::new(ids.into_iter().map(node).collect()).map_err(|e| fault(path, &e.to_string()))
 }
@@ -499,6 +576,10 @@ mod tests {
             read(&[("y.csv", "b\na\nb\n"), ("p.csv", &format!("a,b\n{p}")), ("ids.txt", "x\ny\nz\n")]);
         let input = input.unwrap();
         assert_eq!((input.id(2), &input.labels), ("z".to_owned(), &vec![1, 0, 1]));
+        let tree = ("t.json", "{\"r\": [\"a\", \"b\"]}");
+        let input = read(&[("y.csv", "b\na\nb\n"), ("p.csv", &format!("b,a\n{p}")), tree]).unwrap();
+        let first = Rows::<f64>::block(input.probabilities.as_ref().unwrap(), 2, 1, &mut Vec::new()).to_vec();
+        assert_eq!((input.labels, first), (vec![1, 0, 1], vec![0.75, 0.25]));
         let input = read(&[("y.csv", "0\n3\n"), ("f.csv", "1,2\n3,4\n")]).unwrap();
         assert_eq!((&input.missing_classes, input.features[0].0.as_str()), (&vec![1, 2], "f"));
         assert_eq!(input.id(1), "1");
@@ -519,6 +600,22 @@ mod tests {
             (vec![("y.csv", "0\n1\n"), ("p.csv", p), ("ids.txt", "x\n")], vec!["ids.txt has 1 ids"]),
             (vec![("y.csv", "u,v\n0,1\n"), ("p.csv", p)], vec!["no column is called given_label"]),
             (vec![("y.csv", ""), ("p.csv", p)], vec!["y.csv: there are no rows"]),
+            (
+                vec![("y.csv", "id,y\na,0\nb,1\n"), ("p.csv", "id,u,v\na,0.5,0.5\nc,0.9,0.1\n")],
+                vec!["p.csv: row 1 is \"c\"", "y.csv it is \"b\""],
+            ),
+            (
+                vec![("y.csv", "0\n999\n"), ("f.csv", "1,2\n3,4\n")],
+                vec!["y.csv: row 1 is 999", "1000 classes of 2"],
+            ),
+            (
+                vec![
+                    ("y.csv", "0\n1\n"),
+                    ("p.csv", "b,x\n0.5,0.5\n0.9,0.1\n"),
+                    ("t.json", "{\"a\": [\"b\", \"c\"]}"),
+                ],
+                vec!["p.csv", "\"x\" is no class"],
+            ),
             (vec![("y.json", "0"), ("p.csv", p)], vec!["must end in .npy"]),
             (
                 vec![("y.csv", "0\n1\n"), ("p.csv", p), ("t.json", "{\"a\": [\"b\", \"c\", \"d\"]}")],

@@ -6,6 +6,8 @@ use super::engine::{Audit, CAREFUL, Prepared};
 use super::input::Input;
 use crate::detect::imbalance::Third;
 
+/// Of more classes the summary leaves the noise matrix out; overlapping pairs are there all the same.
+const MATRIX_CLASSES: usize = 200;
 /// A p-value below this says that the order of the samples means something.
 const ORDER_MATTERS: f64 = 0.05;
 
@@ -21,6 +23,15 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>) -> Value {
         map.insert("classes".into(), json!(tree.class_ids().collect::<Vec<_>>()));
         map.insert("roots".into(), json!(tree.roots()));
     }
+    // a dense matrix of many classes is mostly zeros and megabytes
+    if let Some(map) = noise.as_object_mut() {
+        if tree.n_classes() > MATRIX_CLASSES {
+            map.remove("noise_matrix");
+        }
+        if tree.roots().len() > MATRIX_CLASSES {
+            map.remove("level1_noise_matrix");
+        }
+    }
     json!({
         "samples": n,
         "classes": tree.n_classes(),
@@ -29,6 +40,7 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>) -> Value {
         "estimated_errors_low": count.low,
         "estimated_errors_high": count.high,
         "estimated_rate": scan.noise.estimated_rate,
+        "informative": count.informative,
         "health": 1.0 - scan.noise.estimated_rate,
         "issues": issues(audit, n),
         "parents": parents(input, audit),

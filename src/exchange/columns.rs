@@ -51,8 +51,8 @@ pub type Columns = Vec<(String, Values)>;
 /// Names that make a first row a header even where everything is text.
 pub const KNOWN: [&str; 8] = ["given_label", "label", "labels", "y", "class", "id", "ids", "sample_id"];
 
-/// Reads a `.csv` or `.tsv` file. A first row without numbers is the header when it has a [`KNOWN`] name or
-/// numbers below it; without one the columns are named 0, 1, 2, … A column of whole numbers is [`Values::Whole`], of numbers
+/// Reads a `.csv` or `.tsv` file. A first row is the header when it has a [`KNOWN`] name, an empty first
+/// cell or counts 0, 1, 2, … over several columns, or when it has no numbers but numbers below it; without one the columns are named 0, 1, 2, … A column of whole numbers is [`Values::Whole`], of numbers
 /// [`Values::Double`], else text.
 ///
 /// # Errors
@@ -73,8 +73,11 @@ pub fn read_csv(path: &Path) -> Result<Columns, ColumnsError> {
         if at == 0 {
             cells = vec![Vec::new(); fields.len()];
             let known = fields.iter().any(|f| KNOWN.iter().any(|k| f.eq_ignore_ascii_case(k)));
-            if fields.iter().all(|c| c.parse::<f64>().is_err()) {
-                surely = known;
+            // 0, 1, 2, … is what pandas writes above columns without names
+            let counted = fields.len() > 1 && fields.iter().enumerate().all(|(i, f)| *f == i.to_string());
+            let index = fields.first().is_some_and(String::is_empty);
+            surely = known || counted || index;
+            if surely || fields.iter().all(|c| c.parse::<f64>().is_err()) {
                 names = Some(fields);
                 continue;
             }
@@ -229,6 +232,8 @@ mod tests {
         assert_eq!(c[1], ("label".into(), Values::Whole(vec![0, 1])));
         assert_eq!(c[2], ("p".into(), Values::Double(vec![0.5, 1.0])));
         assert_eq!(csv("3\n4\n").unwrap(), [("0".into(), Values::Whole(vec![3, 4]))]);
+        assert_eq!(csv("0,1\n5,6\n").unwrap()[1], ("1".into(), Values::Whole(vec![6])));
+        assert_eq!(csv(",0\na,6\n").unwrap()[1], ("0".into(), Values::Whole(vec![6])));
         assert!(csv("a,b\n1\n").unwrap_err().contains("line: 2"));
         assert_eq!(csv("id,y\n").unwrap_err(), "there are no rows");
         assert_eq!(csv("b\na\n").unwrap(), [("0".into(), Values::Text(vec!["b".into(), "a".into()]))]);

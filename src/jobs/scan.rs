@@ -22,7 +22,7 @@ use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
 use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
-use crate::train::{FoldPath, LinearParams, fit_fold_path, grid_for_fold, select, stratified_folds};
+use crate::train::{FoldPath, LinearParams, fit_fold_path, grid_for_fold, possible_folds, select};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -187,13 +187,12 @@ async fn folds(
 ) -> Result<Vec<FoldPath>, JobError> {
     let config = services.config.scan.clone();
     progress.stage("out_of_fold", Some(config.folds));
-    let split = {
-        let y = &ground.labelled.y;
-        let groups = places.fold_groups();
-        Arc::new(stratified_folds(y, ground.labelled.n_classes, config.folds, Some(&groups), config.seed))
-    };
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(config.folds);
-    for fold in 0..config.folds {
+    let y = &ground.labelled.y;
+    let (split, n_folds) =
+        possible_folds(y, ground.labelled.n_classes, config.folds, &places.fold_groups(), config.seed);
+    let split = Arc::new(split);
+    let mut paths: Vec<FoldPath> = Vec::with_capacity(n_folds);
+    for fold in 0..n_folds {
         let path = match checkpoints.load(&services.blobs, fold).await? {
             Some(path) => path,
             None => {

@@ -8,6 +8,23 @@ use super::error::{TrainError, check_length};
 use super::linear::{LinearHead, LinearParams, present_classes};
 use crate::arrays::rng;
 
+/// As many folds as the samples allow, at most `n_folds`: [`stratified_folds`] of groups, or of single samples
+/// where there are too few groups for that many folds. Gives the folds and their number.
+pub fn possible_folds(
+    y: &[usize],
+    n_classes: usize,
+    n_folds: usize,
+    groups: &[u32],
+    seed: u64,
+) -> (Vec<usize>, usize) {
+    let n_folds = n_folds.min(y.len());
+    let grouped = stratified_folds(y, n_classes, n_folds, Some(groups), seed);
+    if (0..n_folds).all(|f| grouped.contains(&f)) {
+        return (grouped, n_folds);
+    }
+    (stratified_folds(y, n_classes, n_folds, None, seed), n_folds)
+}
+
 /// Fold of each sample, in 0..`n_folds`. Per class the folds differ by at most one sample, and sizes
 /// of whole folds stay close too. With `groups` all samples of a group share a fold, so the balance
 /// is as good as the groups allow. A class with fewer samples than folds is simply missing from some

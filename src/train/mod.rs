@@ -17,7 +17,7 @@ pub mod temperature;
 
 pub use dynamics::{Dynamics, DynamicsParams, dynamics};
 pub use error::TrainError;
-pub use folds::{fit_fold, holdout_split, out_of_fold, stratified_folds};
+pub use folds::{fit_fold, holdout_split, out_of_fold, possible_folds, stratified_folds};
 pub use linear::{LinearHead, LinearParams};
 pub use metrics::{ClassMetrics, Metrics, evaluate};
 pub use mlp::{MlpParams, mlp_fold};

@@ -56,8 +56,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     list: bool,
     /// Threads to use; the result is the same for any number [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    threads: Option<u16>,
     /// Seed of folds and clusters
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -68,7 +68,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     neighbours: u16,
     /// Exit with 3 when the estimated share of wrong labels is above this (0 to 1)
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "select")]
     fail_above: Option<f64>,
     /// Language of reasons and report: en or zh-CN [default: that of the terminal]
     #[arg(long, value_name = "LANG", value_parser = language)]
@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bail!("--labels and --out are needed");
     };
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.threads.unwrap_or(0))
+        .num_threads(usize::from(arguments.threads.unwrap_or(0)))
         .build()
         .context("--threads")?;
     pool.install(|| {
@@ -147,6 +147,9 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
     let class_roots = input.taxonomy.class_roots();
     let audit = audit(&input, &prepared, &class_roots, &mut progress).with_context(place)?;
     bar.end();
+    if !audit.scan.noise.count.informative {
+        eprintln!("{}", lang.text("audit.uninformative"));
+    }
     let mut summary = summary::summary(&input, &prepared, &audit);
     let reasons = (0..audit.scan.len()).map(|i| reason(lang, &input, &audit, i)).collect();
     let columns = table::columns(&input, &audit, reasons);
@@ -207,7 +210,10 @@ fn write(
         out.get_ref().sync_all()?;
         std::fs::rename(&part, &file)
     };
-    write().with_context(|| format!("{}", file.display()))?;
+    if let Err(e) = write() {
+        let _ = std::fs::remove_file(folder.join(format!("{name}.part")));
+        return Err(e).with_context(|| format!("{} could not be written", file.display()));
+    }
     Ok(file)
 }
 

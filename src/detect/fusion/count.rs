@@ -18,8 +18,13 @@ const FEWEST: usize = 5;
 /// Estimates of the number of wrong labels, each in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorCount {
-    /// The one to go by.
+    /// The one to go by; 0 when the evidence is not `informative`.
     pub estimate: usize,
+    /// The evidence predicts the given labels better than always naming the commonest class. If not, nothing
+    /// can be judged by it: features without content, or rows or columns that belong to other samples or
+    /// classes.
+    #[serde(default)]
+    pub informative: bool,
     /// Where the truth should lie: the least and the most that the sources allow, widened by two standard
     /// deviations of a count.
     pub low: usize,
@@ -64,9 +69,11 @@ impl ErrorCount {
         let low = low.fold(estimate, f64::min);
         let high = all.into_iter().fold(estimate, f64::max).max(sources.argmax as f64 * 0.5);
         let whole = |v: f64| v.round().clamp(0.0, n as f64) as usize;
+        let informative = informative(sources);
         Self {
-            estimate: whole(estimate),
-            low: whole(low - 2.0 * low.sqrt()),
+            informative,
+            estimate: if informative { whole(estimate) } else { 0 },
+            low: if informative { whole(low - 2.0 * low.sqrt()) } else { 0 },
             high: whole(high + 2.0 * high.sqrt()),
             posterior: sources.posterior,
             surest,
@@ -75,6 +82,20 @@ impl ErrorCount {
             argmax: sources.argmax as f64,
         }
     }
+}
+
+/// The share of labels that the first pool's arg-max names beats that of the commonest class by two standard
+/// errors.
+fn informative(sources: &Sources<'_>) -> bool {
+    let width = sources.classes.width;
+    let n = sources.first.len() / width;
+    let mut counts = vec![0usize; sources.n_classes];
+    (0..n).for_each(|i| counts[sources.classes.row(i)[0] as usize] += 1);
+    let commonest = counts.iter().max().copied().unwrap_or(0) as f64 / n as f64;
+    let right = sources.first.chunks_exact(width).filter(|r| r[1..].iter().all(|v| *v < r[0])).count();
+    let error = (commonest * (1.0 - commonest) / n as f64).sqrt();
+    // all labels the same: nothing to predict, and nothing to contradict
+    commonest >= 1.0 || right as f64 / n as f64 > commonest + 2.0 * error
 }
 
 /// For each class guessed: of the surest `share` of its samples those labelled otherwise, scaled to all.
