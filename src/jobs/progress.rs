@@ -24,6 +24,8 @@ const SHUTDOWN: u8 = 3;
 
 #[derive(Debug)]
 struct Shared {
+    /// One write at a time: the last one, at the job's end, must not overtake lines that are on their way.
+    writing: tokio::sync::Mutex<()>,
     stage: Mutex<Stage>,
     done: AtomicI64,
     /// Negative: unknown.
@@ -54,6 +56,7 @@ impl Progress {
     /// Begins to report for this start of `job`; the writer ends when the returned guard is dropped.
     pub(crate) fn begin(store: &Store, job: &Job, mut shutdown: watch::Receiver<bool>) -> (Self, Writer) {
         let shared = Arc::new(Shared {
+            writing: tokio::sync::Mutex::new(()),
             stage: Mutex::new(Stage { key: "", since: Instant::now(), ended: Vec::new() }),
             done: AtomicI64::new(0),
             total: AtomicI64::new(-1),
@@ -178,6 +181,7 @@ impl Shared {
     }
 
     async fn write(&self, store: &Store, id: Uuid, start: i32) -> crate::store::Result<Option<bool>> {
+        let _turn = self.writing.lock().await;
         let (stage, ended) = {
             let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
             (stage.key, std::mem::take(&mut stage.ended))
