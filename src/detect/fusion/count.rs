@@ -185,17 +185,24 @@ mod tests {
             first.extend(if wrong { [1.0 - p, p] } else { [p, 1.0 - p] });
             classes.extend(if wrong { [1, 0] } else { [0, 1] });
         }
-        let classes = Candidates { width: 2, classes };
-        let sources = Sources {
-            first: &first,
-            classes: &classes,
-            n_classes: 2,
-            posterior: 40.0,
-            corroborated: Some(10),
-            confident_joint: 30.0,
-            argmax: 43,
+        let of = |first: &[f32], classes: &[u32]| {
+            ErrorCount::of(&Sources {
+                first,
+                classes: &Candidates { width: 2, classes: classes.to_vec() },
+                n_classes: 2,
+                posterior: 40.0,
+                corroborated: Some(10),
+                confident_joint: 30.0,
+                argmax: 43,
+            })
         };
-        let count = ErrorCount::of(&sources);
+        // who always says 0 knows nothing
+        let count = of(&first, &classes);
+        assert_eq!((count.estimate, count.low, count.informative), (0, 0, false));
+        // 60 more of class 1, all as they should be
+        first.extend([0.9, 0.1].repeat(60));
+        classes.extend([1, 0].repeat(60));
+        let count = of(&first, &classes);
         assert_eq!((count.estimate, count.surest), (12, 12.0));
         assert!(count.low < 10 && count.high > 40 && count.high < 60, "{count:?}");
     }
