@@ -61,7 +61,7 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
             ("is_near_duplicate_conflict", Column::Bool(space.conflicting.clone())),
             ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
             ("outlier_score", f32s(&places.outliers.score)),
-            ("neighbour_agreement", Column::F32(scan.agreement())),
+            ("neighbour_agreement", f32s(&space.agreement)),
             (
                 "cluster",
                 Column::I32(places.clusters.iter().map(|&c| i32::try_from(c).unwrap_or(i32::MAX)).collect()),

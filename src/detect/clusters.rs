@@ -374,19 +374,6 @@ impl ClusterLabels {
             .find(|(y, _)| *y == class)
             .map_or(0.0, |(_, n)| *n as f32 / self.sizes[c] as f32)
     }
-
-    /// How far the most frequent other label leads over the sample's own among the *other* members of
-    /// its cluster, as a share in [-1, 1]; higher = worse label. NaN (no opinion) when the cluster has
-    /// no majority of more than `majority`, or no other member.
-    pub fn margin(&self, cluster: u32, label: usize, majority: f32) -> f64 {
-        let c = cluster as usize;
-        if self.sizes[c] < 2 || self.majority(cluster).is_none_or(|(_, share)| share <= majority) {
-            return f64::NAN;
-        }
-        let own = self.counts[c].iter().find(|(y, _)| *y == label).map_or(0, |(_, n)| n.saturating_sub(1));
-        let other = self.counts[c].iter().find(|(y, _)| *y != label).map_or(0, |(_, n)| *n);
-        (f64::from(other) - f64::from(own)) / f64::from(self.sizes[c] - 1)
-    }
 }
 
 #[cfg(test)]
@@ -535,8 +522,5 @@ mod tests {
         assert_eq!(labels.majority(1), None);
         assert_eq!((labels.share(0, 3), labels.share(0, 7)), (0.25, 0.0));
         // Sample of class 1: one other of its own, one best other, of three. Of class 3: none, two.
-        assert_eq!(labels.margin(0, 1, 0.4), 0.0);
-        assert!((labels.margin(0, 3, 0.4) - 2.0 / 3.0).abs() < 1e-12);
-        assert!(labels.margin(0, 3, 0.5).is_nan() && labels.margin(2, 1, 0.4).is_nan());
     }
 }

@@ -152,15 +152,6 @@ impl Vote {
         let others = self.shares.iter().copied().filter(|(c, _)| *c != class);
         others.fold(None, |best, (c, s)| if best.is_none_or(|(_, b)| s > b) { Some((c, s)) } else { best })
     }
-
-    /// Share of the best other class less the label's, in [-1, 1], higher = worse label; NaN (no
-    /// opinion) for an empty vote.
-    pub fn margin(&self, label: usize) -> f64 {
-        if self.shares.is_empty() {
-            return f64::NAN;
-        }
-        f64::from(self.best_other(label).map_or(0.0, |(_, s)| s)) - f64::from(self.share(label))
-    }
 }
 
 #[cfg(test)]
@@ -186,9 +177,9 @@ mod tests {
         let labels = [0, 0, 1, 1, 1];
         assert_eq!(nn.agreement(&labels).unwrap(), [0.5, 0.5, 0.0, 0.0, 0.0]);
         let votes = nn.votes(&labels).unwrap();
-        assert_eq!((votes[0].share(0), votes[0].share(1), votes[0].margin(0)), (0.5, 0.5, 0.0));
-        assert_eq!((votes[4].best_other(1), votes[4].margin(1)), (Some((0, 1.0)), 1.0));
-        assert!(votes[3].margin(1).is_nan());
+        assert_eq!((votes[0].share(0), votes[0].share(1)), (0.5, 0.5));
+        assert_eq!((votes[4].best_other(1), votes[4].share(1)), (Some((0, 1.0)), 0.0));
+        assert!(votes[3].shares.is_empty());
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct ScanOutput<'a> {
 pub struct SpaceOutput {
     /// (N) the neighbours' vote on each sample by their given labels.
     pub votes: Vec<Vote>,
+    /// (N) share of the neighbours that carry the given label.
+    pub agreement: Vec<f32>,
     pub cluster_labels: ClusterLabels,
     /// (N) the sample's group of near-duplicates carries different labels.
     pub conflicting: Vec<bool>,
@@ -171,6 +173,7 @@ impl SpaceOutput {
         let conflicting = |g: &Option<u32>| g.is_some_and(|g| conflicts.binary_search(&g).is_ok());
         Ok(Self {
             votes: places.neighbours.votes(&columns)?,
+            agreement: places.neighbours.agreement(&columns)?,
             cluster_labels: ClusterLabels::count(&places.clusters, &columns)?,
             conflicting: places.duplicates.group.iter().map(conflicting).collect(),
         })
@@ -247,17 +250,6 @@ impl ScanOutput<'_> {
             row.cluster_class = majority.map_or(given as usize, |(class, _)| class);
         }
         row
-    }
-
-    /// (N) share of each sample's neighbours that carry its label; nothing without places.
-    pub fn agreement(&self) -> Vec<f32> {
-        let Some(places) = self.places else { return Vec::new() };
-        let rows = places.neighbours.index.outer_iter().zip(self.labels);
-        rows.map(|(index, y)| {
-            let agree = index.iter().filter(|j| self.labels[**j as usize] == *y).count();
-            agree as f32 / index.len().max(1) as f32
-        })
-        .collect()
     }
 
     /// The detectors that on their own speak against label `i`: log-margin above 0; neighbours, when
