@@ -38,6 +38,8 @@ pub struct Server {
     pub allow_remote: bool,
     pub max_upload_bytes: usize,
     pub import_roots: Vec<PathBuf>,
+    pub public_url: String,
+    pub session_hours: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -191,6 +193,16 @@ impl Config {
         at_least("encode.intra_threads", self.encode.intra_threads, 1)?;
         at_least("encode.tfidf_dimension", self.encode.tfidf_dimension, 16)?;
         at_least("encode.rows_per_file", self.encode.rows_per_file, 1)?;
+        at_least("server.session_hours", usize::try_from(self.server.session_hours).unwrap_or(0), 1)?;
+        let url = &self.server.public_url;
+        if !(url.is_empty() || url.starts_with("https://") || url.starts_with("http://"))
+            || url.ends_with('/')
+        {
+            return Err(ConfigError::Invalid {
+                key: "server.public_url",
+                rule: format!("is {url:?}; it begins with https:// or http:// and has no slash at its end"),
+            });
+        }
         at_least("scan.folds", self.scan.folds, 2)?;
         at_least("scan.neighbours", self.scan.neighbours, 1)?;
         if !["cpu", "cuda", "tensorrt"].contains(&self.encode.provider.as_str()) {
@@ -209,8 +221,8 @@ impl Config {
             return Err(ConfigError::Invalid {
                 key: "server.bind",
                 rule: format!(
-                    "is {}: there is no sign-in yet, so only loopback addresses are served; \
-                     set server.allow_remote (--allow-remote) to serve it all the same",
+                    "is {}: other than loopback addresses are served only when server.allow_remote \
+                     (--allow-remote) says so; then everybody has to sign in",
                     self.server.bind
                 ),
             });

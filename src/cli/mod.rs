@@ -115,7 +115,7 @@ struct Serve {
     /// Address to listen on [default: 127.0.0.1:8080]
     #[arg(long)]
     bind: Option<SocketAddr>,
-    /// Listen on other than loopback addresses although there is no sign-in yet
+    /// Serve other than loopback addresses too; then everybody has to sign in
     #[arg(long)]
     allow_remote: bool,
 }

@@ -29,7 +29,11 @@ pub(super) async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
 
 /// Serves until ctrl-c or SIGTERM, then stops server, worker and database in order.
 pub(super) async fn serve_house(house: House, listener: TcpListener) -> anyhow::Result<()> {
-    say!("Tamis serves http://{} (ctrl-c stops it)", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    say!("Tamis serves http://{address} (ctrl-c stops it)");
+    if let Some(code) = crate::web::setup_code(&house.services).await? {
+        say!("Nobody has an account yet. To make the first: http://{address}/setup?code={code}");
+    }
     let server = tokio::spawn(crate::web::serve(house.services.clone(), listener, house.shutdown()));
     tokio::select! {
         () = interrupted() => {}

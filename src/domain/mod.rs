@@ -1,5 +1,6 @@
 //! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
 
+pub mod access;
 pub mod finding;
 pub mod job;
 pub mod label;
@@ -8,6 +9,7 @@ pub mod review;
 pub mod sample;
 pub mod taxonomy;
 
+pub use access::{Refusal, Right, Role, Scope, Viewer};
 pub use finding::{Detector, Finding, Neighbour, Reason};
 pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};

@@ -65,13 +65,23 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 impl Store {
-    pub async fn datasets(&self, after: Option<&str>, limit: i64) -> Result<Page<Dataset>> {
+    /// In order of names; with `member`, only those of whose team the account is.
+    pub async fn datasets(
+        &self,
+        member: Option<Uuid>,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Page<Dataset>> {
         let rows = sqlx::query_as!(
             Dataset,
-            "select id, name, taxonomy_hash, created_at from datasets
-             where $1::text is null or name > $1 order by name limit $2",
+            "select id, name, taxonomy_hash, created_at from datasets d
+             where ($1::text is null or name > $1)
+               and ($3::uuid is null or exists
+                 (select from members m where m.dataset_id = d.id and m.account_id = $3))
+             order by name limit $2",
             after,
-            limit + 1
+            limit + 1,
+            member
         )
         .fetch_all(&self.pool)
         .await?;

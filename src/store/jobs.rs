@@ -154,16 +154,26 @@ impl Store {
     }
 
     /// Newest first (ids rise with time); `before` is the id of the last job of the page before.
-    pub async fn jobs(&self, dataset: Option<Uuid>, before: Option<Uuid>, limit: i64) -> Result<Page<Job>> {
+    pub async fn jobs(
+        &self,
+        member: Option<Uuid>,
+        dataset: Option<Uuid>,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Page<Job>> {
         let rows = sqlx::query_as!(
             Row,
             r#"select id, kind, dataset_id, args, state, starts, stage, done, total, cancel_requested, checkpoint,
                result, error, error_note as "error_note: Json<Note>", created_at, started_at, finished_at
-             from jobs where ($1::uuid is null or dataset_id = $1)
-               and ($2::uuid is null or id < $2) order by id desc limit $3"#,
+             from jobs j where ($1::uuid is null or dataset_id = $1)
+               and ($2::uuid is null or id < $2)
+               and ($4::uuid is null or exists
+                 (select from members m where m.dataset_id = j.dataset_id and m.account_id = $4))
+             order by id desc limit $3"#,
             dataset,
             before,
-            limit + 1
+            limit + 1,
+            member
         )
         .fetch_all(&self.pool)
         .await?;

@@ -2,15 +2,18 @@
 //!
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
+pub mod accounts;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
 pub mod idempotency;
 pub mod imports;
 pub mod jobs;
+pub mod members;
 pub mod reviews;
 pub mod samples;
 pub mod scans;
+pub mod sessions;
 pub mod snapshots;
 pub mod suspects;
 pub mod trainings;

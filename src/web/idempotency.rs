@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::access::Who;
 use super::error::Problem;
 use super::extract::body_bytes;
 use crate::jobs::Services;
@@ -52,7 +53,10 @@ impl Key {
                 format!("the key must be 1 to {MAX_KEY} visible ASCII characters"),
             ));
         }
-        let route = format!("{} {}", parts.method, parts.uri.path());
+        // a key is one person's: nobody is given another's answer
+        let account = parts.extensions.get::<Who>().and_then(|Who(viewer)| viewer.account);
+        let whose = account.map_or_else(String::new, |a| format!("{a} "));
+        let route = format!("{whose}{} {}", parts.method, parts.uri.path());
         Ok(Some(Self { key: key.to_owned(), route }))
     }
 }

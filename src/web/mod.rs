@@ -3,6 +3,7 @@
 //!
 //! [`router`] is all of it as a tower service (tests call it directly), [`serve`] puts it on a socket.
 
+mod access;
 mod api;
 mod assets;
 mod blob;
@@ -15,6 +16,9 @@ mod media;
 mod pages;
 mod paging;
 
+pub use access::setup_code;
+
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Request, header};
@@ -43,6 +47,7 @@ pub fn router(services: Services) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);
     routes
+        .layer(middleware::from_fn_with_state(services.clone(), access::gate))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(compressible)))
         .layer(middleware::from_fn(guard::csrf))
         .layer(middleware::from_fn_with_state(services.clone(), guard::host))
@@ -69,6 +74,7 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let app = router(services).layer(Extension(Shutdown(shutdown.clone())));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let (mut stop, mut cut) = (shutdown.clone(), shutdown);
     let server = axum::serve(listener, app).with_graceful_shutdown(async move {
         let _ = stop.wait_for(|down| *down).await;

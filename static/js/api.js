@@ -6,6 +6,7 @@ export class Problem extends Error {
     const rows = (body?.errors ?? []).map((e) => e.message ?? e.detail).filter(Boolean);
     super([body?.detail || body?.title || t("js.failed"), ...rows].join(" "));
     this.status = status;
+    this.code = body?.code;
     this.errors = body?.errors ?? [];
   }
 }
@@ -19,17 +20,27 @@ export function uuid() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-export async function post(url, body = {}, options = {}) {
+// What tells the server that a write comes from a page of this session.
+export const formToken = () => document.querySelector('meta[name="form-token"]')?.content ?? "";
+
+export async function send(method, url, body, options = {}) {
   const response = await fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-Requested-With": "tamis", "Idempotency-Key": uuid() },
-    body: JSON.stringify(body),
+    method,
+    headers: {
+      "Content-Type": "application/json",
+      "X-Form-Token": formToken(),
+      "X-Requested-With": "tamis",
+      "Idempotency-Key": uuid(),
+    },
+    body: body === undefined ? undefined : JSON.stringify(body),
     ...options,
   });
   const answer = await response.json().catch(() => null);
   if (!response.ok) throw new Problem(response.status, answer);
   return answer;
 }
+
+export const post = (url, body = {}, options = {}) => send("POST", url, body, options);
 
 export async function get(url) {
   const response = await fetch(url, { headers: { Accept: "application/json" } });
@@ -44,6 +55,7 @@ export function upload(url, form, onProgress) {
     const request = new XMLHttpRequest();
     request.open("POST", url);
     request.setRequestHeader("X-Requested-With", "tamis");
+    request.setRequestHeader("X-Form-Token", formToken());
     request.setRequestHeader("Idempotency-Key", uuid());
     request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
     request.onerror = () => reject(new Problem(0, { detail: t("js.offline") }));

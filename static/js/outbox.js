@@ -3,7 +3,9 @@
 import { post, Problem } from "./api.js";
 import { count, t } from "./messages.js";
 
-const KEY = "tamis.outbox";
+// each person's own: whoever signs in next in this browser must not sign what another decided
+const who = document.querySelector('meta[name="who"]')?.content;
+const KEY = who ? `tamis.outbox.${who}` : "tamis.outbox";
 const read = () => JSON.parse(localStorage.getItem(KEY) || "[]");
 const write = (list) => localStorage.setItem(KEY, JSON.stringify(list));
 
@@ -43,7 +45,7 @@ async function send() {
       write(read().filter((e) => e.client_id !== entry.client_id));
       wait = 0;
     } catch (error) {
-      const again = !(error instanceof Problem) || error.status === 0 || error.status >= 500 || [401, 408, 409, 425, 429].includes(error.status);
+      const again = !(error instanceof Problem) || error.status === 0 || error.status >= 500 || [401, 408, 409, 425, 429].includes(error.status) || error.code === "form_token";
       if (!again) {
         write(read().map((e) => (e.client_id === entry.client_id ? { ...e, refused: error.message } : e)));
         continue;

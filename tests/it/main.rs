@@ -18,6 +18,7 @@ mod imports;
 mod jobs;
 mod labels;
 mod main_job;
+mod people;
 mod postgres;
 mod rooms;
 mod support;

@@ -11,6 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::jobs::Services;
 use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
 use crate::store::scans::Round;
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::Path;
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -60,15 +61,16 @@ struct TaxonomyNode {
 
 /// List datasets
 ///
-/// In order of their names.
+/// In order of their names: those of the caller's teams; all for admins.
 #[utoipa::path(get, path = "/datasets", tag = "datasets", params(PageParams),
     responses((status = 200, description = "A page", body = Paged<Dataset>)))]
 async fn list(
     State(services): State<Services>,
+    Who(viewer): Who,
     paging: Paging,
 ) -> Result<axum::Json<Paged<Dataset>>, Problem> {
     let after: Option<String> = paging.after("datasets")?;
-    let page = services.store.datasets(after.as_deref(), paging.limit).await?;
+    let page = services.store.datasets(viewer.limited_to(), after.as_deref(), paging.limit).await?;
     Ok(axum::Json(Paged::of("datasets", page)))
 }
 

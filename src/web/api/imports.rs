@@ -12,12 +12,14 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::uploads::{Form, allowed_path, read_form, stage_path};
-use super::{MAX_BODY, accepted, check_author, default_author};
+use super::{MAX_BODY, accepted, author};
+use crate::domain::Viewer;
 use crate::jobs::Services;
 use crate::jobs::import::{ImportArgs, MediaSource, StagedFile, TaxonomySource};
 use crate::store::StoreError;
 use crate::store::datasets::check_name;
 use crate::store::jobs::Job;
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Json, Path, body_bytes, unsupported};
 use crate::web::idempotency::{self, Key};
@@ -80,9 +82,10 @@ struct ImportPaths {
     /// Take the good rows even if others are bad.
     #[serde(default)]
     partial: bool,
-    #[serde(default = "default_author")]
+    /// Only before there are accounts; then it is whoever asks.
+    #[serde(default)]
     #[schema(default = "local", min_length = 1, max_length = 100)]
-    author: String,
+    author: Option<String>,
 }
 
 /// Import samples
@@ -95,6 +98,7 @@ struct ImportPaths {
     responses((status = 202, description = "Queued", body = Job, headers(("Location" = String, description = "The job")))))]
 async fn create(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path(dataset): Path<String>,
     key: Option<Key>,
     headers: HeaderMap,
@@ -112,14 +116,13 @@ async fn create(
             )
             .await?;
             let hash = form.hash();
-            (from_form(name, form)?, hash)
+            (from_form(&viewer, name, form)?, hash)
         }
         Some(kind) if kind.eq_ignore_ascii_case("application/json") => {
-            from_json(&services, name, request).await?
+            from_json(&services, &viewer, name, request).await?
         }
         _ => return Err(unsupported("multipart/form-data or application/json")),
     };
-    check_author(&args.author)?;
     if matches!(args.taxonomy, TaxonomySource::Existing) {
         match services.store.dataset(&args.dataset).await {
             Ok(_) => {}
@@ -152,7 +155,7 @@ async fn dataset_name(services: &Services, key: &str) -> Result<String, Problem>
     }
 }
 
-fn from_form(dataset: String, mut form: Form) -> Result<ImportArgs, Problem> {
+fn from_form(viewer: &Viewer, dataset: String, mut form: Form) -> Result<ImportArgs, Problem> {
     let annotations = form.files.remove("annotations").ok_or_else(|| {
         Problem::invalid("annotations", "annotations_missing", "a file of annotations is needed")
     })?;
@@ -178,12 +181,13 @@ fn from_form(dataset: String, mut form: Form) -> Result<ImportArgs, Problem> {
             form.files.remove("features").map(MediaSource::Features),
         )?,
         partial,
-        author: form.values.remove("author").unwrap_or_else(default_author),
+        author: author(viewer, form.values.remove("author"))?,
     })
 }
 
 async fn from_json(
     services: &Services,
+    viewer: &Viewer,
     dataset: String,
     request: Request,
 ) -> Result<(ImportArgs, String), Problem> {
@@ -215,7 +219,7 @@ async fn from_json(
         columns: paths.columns,
         media: one_of(media, features)?,
         partial: paths.partial,
-        author: paths.author,
+        author: author(viewer, paths.author)?,
     };
     Ok((args, hash))
 }

@@ -14,6 +14,7 @@ use super::events;
 use crate::jobs::Services;
 use crate::store::imports::ImportError;
 use crate::store::jobs::{Job, JobLogLine};
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging, check_limit};
@@ -64,15 +65,24 @@ struct LogPage {
     responses((status = 200, description = "A page", body = Paged<Job>)))]
 async fn list(
     State(services): State<Services>,
+    Who(viewer): Who,
     Query(of): Query<OfDataset>,
     paging: Paging,
 ) -> Result<axum::Json<Paged<Job>>, Problem> {
     let dataset = match of.dataset.filter(|d| !d.is_empty()) {
-        Some(key) => Some(services.store.dataset(&key).await?.id),
+        Some(key) => {
+            let dataset = services.store.dataset(&key).await?;
+            if let Some(account) = viewer.limited_to()
+                && services.store.role_in(account, &key).await?.is_none()
+            {
+                return Err(Problem::not_found("dataset", key));
+            }
+            Some(dataset.id)
+        }
         None => None,
     };
     let before: Option<Uuid> = paging.after("jobs")?;
-    let page = services.store.jobs(dataset, before, paging.limit).await?;
+    let page = services.store.jobs(viewer.limited_to(), dataset, before, paging.limit).await?;
     Ok(axum::Json(Paged::of("jobs", page)))
 }
 

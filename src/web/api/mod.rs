@@ -11,6 +11,7 @@ mod events;
 mod exports;
 mod imports;
 mod jobs;
+pub(crate) mod people;
 mod reviews;
 mod samples;
 mod scans;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 
 use super::error::{Problem, ProblemBody};
 use super::{health, idempotency, media};
+use crate::domain::Viewer;
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::store::jobs::Job;
@@ -59,6 +61,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
+        (name = "people", description = "Accounts, tokens and teams"),
         (name = "jobs", description = "Background work"),
         (name = "media", description = "Clips, posters and strips"),
         (name = "health", description = "For supervisors"),
@@ -79,6 +82,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(trainings::router())
         .merge(exports::router())
         .merge(jobs::router())
+        .merge(people::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(imports::router().layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)));
@@ -90,9 +94,22 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
     router.merge(docs::router(document))
 }
 
-/// Author of what nobody signs: there is no sign-in yet.
-fn default_author() -> String {
-    "local".to_owned()
+/// Who signs what this request does: whoever is signed in. Before the first account, whoever the request
+/// names, else `local`.
+///
+/// # Errors
+/// Another name than the caller's own.
+fn author(viewer: &Viewer, asked: Option<String>) -> Result<String, Problem> {
+    let Some(asked) = asked.filter(|a| *a != viewer.name) else { return Ok(viewer.name.clone()) };
+    if viewer.account.is_some() {
+        return Err(Problem::invalid(
+            "author",
+            "author",
+            "what you do is signed with your own name: leave `author` out",
+        ));
+    }
+    check_author(&asked)?;
+    Ok(asked)
 }
 
 /// 1-100 characters without control characters.

@@ -8,11 +8,12 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{check_author, default_author};
-use crate::domain::Decision;
+use super::author;
+use crate::domain::{Decision, Viewer};
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::store::reviews::{NewReview, Review};
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Json, Path};
 
@@ -49,15 +50,15 @@ struct ReviewRequest {
     #[serde(default)]
     #[schema(minimum = 0)]
     time_spent_ms: Option<i32>,
-    /// Who decides.
-    #[serde(default = "default_author")]
+    /// Only before there are accounts; then it is whoever asks.
+    #[serde(default)]
     #[schema(default = "local", min_length = 1, max_length = 100)]
-    author: String,
+    author: Option<String>,
 }
 
 impl ReviewRequest {
-    fn check(self, dataset_id: Uuid, sample_id: i64) -> Result<NewReview, Problem> {
-        check_author(&self.author)?;
+    fn check(self, viewer: &Viewer, dataset_id: Uuid, sample_id: i64) -> Result<NewReview, Problem> {
+        let author = author(viewer, self.author)?;
         if self.comment.chars().count() > MAX_COMMENT {
             return Err(Problem::invalid(
                 "comment",
@@ -73,7 +74,7 @@ impl ReviewRequest {
             dataset_id,
             sample_id,
             scan_id: self.scan_id,
-            author: self.author,
+            author,
             decision: Decision::parse(&self.decision, self.class, self.classes)?,
             comment: self.comment,
             time_spent_ms: self.time_spent_ms,
@@ -93,12 +94,13 @@ impl ReviewRequest {
               (status = 200, description = "Recorded before", body = Review)))]
 async fn create(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path((dataset, sample)): Path<(String, String)>,
     Json(request): Json<ReviewRequest>,
 ) -> Result<(StatusCode, axum::Json<Review>), Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let sample = services.store.sample(dataset.id, &sample).await?;
-    let new = request.check(dataset.id, sample.id)?;
+    let new = request.check(&viewer, dataset.id, sample.id)?;
     if let Some(scan) = new.scan_id {
         match services.store.scan(dataset.id, scan).await {
             Ok(_) => {}

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{check_author, default_author};
+use super::author;
 use crate::jobs::{Services, snapshot};
 use crate::store::snapshots::Snapshot;
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Json, Path};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -24,9 +25,10 @@ struct SnapshotRequest {
     /// Why it is taken, for people.
     #[schema(max_length = 1000)]
     reason: String,
-    #[serde(default = "default_author")]
+    /// Only before there are accounts; then it is whoever asks.
+    #[serde(default)]
     #[schema(default = "local", min_length = 1, max_length = 100)]
-    author: String,
+    author: Option<String>,
 }
 
 /// List snapshots
@@ -55,15 +57,16 @@ async fn list(
         headers(("Location" = String, description = "Its address")))))]
 async fn create(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path(dataset): Path<String>,
     Json(request): Json<SnapshotRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<Snapshot>), Problem> {
     let dataset = services.store.dataset(&dataset).await?;
-    check_author(&request.author)?;
+    let author = author(&viewer, request.author)?;
     if request.reason.chars().count() > 1000 {
         return Err(Problem::invalid("reason", "too_long", "a reason is at most 1000 characters long"));
     }
-    let taken = snapshot::take(&services, dataset.id, &request.author, &request.reason).await?;
+    let taken = snapshot::take(&services, dataset.id, &author, &request.reason).await?;
     let location = format!("/api/v1/datasets/{}/snapshots/{}", dataset.id, taken.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], axum::Json(taken)))
 }

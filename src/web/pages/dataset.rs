@@ -266,7 +266,7 @@ pub(super) async fn show(
     let counts = store.dataset_counts(id).await?;
     let classes = store.class_counts(id).await?;
     let scan = store.latest_scan(id).await?;
-    let jobs = store.jobs(Some(id), None, RECENT).await?.items;
+    let jobs = store.jobs(None, Some(id), None, RECENT).await?.items;
     let rounds = store.rounds(id, RECENT).await?;
     let snapshots = store.snapshots(id, None, RECENT).await?.items;
     let trainings = store.trainings(id, None, RECENT).await?.items;

@@ -13,6 +13,7 @@ use crate::store::Page;
 use crate::store::datasets::{Dataset, DatasetCounts};
 use crate::store::scans::Scan;
 use crate::store::trainings::Training;
+use crate::web::access::Who;
 
 const ON_A_PAGE: i64 = 50;
 
@@ -61,9 +62,13 @@ impl Row {
     }
 }
 
-pub(super) async fn show(State(services): State<Services>, page: Reader) -> Result<Response, PageError> {
+pub(super) async fn show(
+    State(services): State<Services>,
+    Who(viewer): Who,
+    page: Reader,
+) -> Result<Response, PageError> {
     let store = &services.store;
-    let Page { items, next } = store.datasets(page.query("after"), ON_A_PAGE).await?;
+    let Page { items, next } = store.datasets(viewer.limited_to(), page.query("after"), ON_A_PAGE).await?;
     let mut rows = Vec::with_capacity(items.len());
     for d in &items {
         let counts = store.dataset_counts(d.id).await?;

@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::Reader;
 use crate::store::StoreError;
+use crate::web::error::Problem;
 
 /// A whole page with a title and one sentence.
 #[derive(Template)]
@@ -39,6 +40,9 @@ pub(crate) enum PageError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Render(#[from] askama::Error),
+    /// Refused as the API refuses it.
+    #[error("{}", .0.body().detail)]
+    Refused(Problem),
 }
 
 /// What the layer needs to write the page; `key` names `error.<key>.title` and `.detail`.
@@ -64,6 +68,7 @@ impl Failure {
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let (status, key, detail) = match &self {
+            Self::Refused(problem) => return problem.clone().into_response(),
             Self::Store(StoreError::NotFound { key, .. }) => {
                 (StatusCode::NOT_FOUND, "not_found", Some(format!("({key})")))
             }

@@ -20,6 +20,7 @@ use crate::messages::said;
 use crate::store::StoreError;
 use crate::store::imports::ImportError;
 use crate::store::jobs::{Job, JobLogLine};
+use crate::web::access::Who;
 
 const ON_A_PAGE: i64 = 50;
 const ERRORS_SHOWN: i64 = 100;
@@ -181,10 +182,14 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
     }
 }
 
-pub(super) async fn list(State(services): State<Services>, page: Reader) -> Result<Response, PageError> {
+pub(super) async fn list(
+    State(services): State<Services>,
+    Who(viewer): Who,
+    page: Reader,
+) -> Result<Response, PageError> {
     let store = &services.store;
     let before = page.query("before").and_then(|b| Uuid::parse_str(b).ok());
-    let jobs = store.jobs(None, before, ON_A_PAGE).await?;
+    let jobs = store.jobs(viewer.limited_to(), None, before, ON_A_PAGE).await?;
     let mut names: HashMap<Uuid, Option<String>> = HashMap::new();
     let mut rows = Vec::with_capacity(jobs.items.len());
     for job in &jobs.items {

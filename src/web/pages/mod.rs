@@ -9,9 +9,11 @@ mod error;
 mod import;
 mod jobs;
 mod names;
+mod people;
 pub(crate) mod reader;
 mod sample;
 mod samples;
+mod sign_in;
 mod summary;
 mod suspects;
 mod training;
@@ -22,7 +24,7 @@ mod tests;
 use askama::Template;
 use axum::Router;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::jobs::Services;
 use crate::web::assets;
@@ -44,6 +46,12 @@ pub(crate) fn router() -> Router<Services> {
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
+        .route("/datasets/{name}/team", get(people::team))
+        .route("/account", get(people::account))
+        .route("/accounts", get(people::accounts))
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/setup", get(sign_in::show_setup).post(sign_in::setup))
         .layer(axum::middleware::from_fn(reader::remember))
         .merge(assets::router())
 }

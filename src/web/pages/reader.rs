@@ -12,7 +12,9 @@ use chrono::{DateTime, Utc};
 
 use super::address;
 use super::error::Failure;
+use crate::domain::Viewer;
 use crate::messages::Lang;
+use crate::web::access::{Who, secrets, session_of};
 use crate::web::assets;
 
 /// Light or dark, or whatever the system says.
@@ -52,6 +54,9 @@ pub(crate) struct Choice {
 pub(crate) struct Reader {
     pub(crate) lang: Lang,
     pub(crate) theme: Theme,
+    /// Who is signed in; `None` on pages that are open to all.
+    who: Option<Viewer>,
+    form_token: String,
     path: String,
     query: Vec<(String, String)>,
 }
@@ -77,7 +82,31 @@ impl Reader {
             });
         let theme =
             asked("theme").or_else(|| cookie("theme")).and_then(|t| Theme::parse(&t)).unwrap_or_default();
-        Self { lang, theme, path: uri.path().to_owned(), query }
+        let form_token = session_of(headers).map(secrets::form_token).unwrap_or_default();
+        Self { lang, theme, who: None, form_token, path: uri.path().to_owned(), query }
+    }
+
+    /// Name of whoever is signed in with an account.
+    pub(crate) fn signed_in(&self) -> Option<&str> {
+        self.who.as_ref().filter(|w| w.account.is_some()).map(|w| w.name.as_str())
+    }
+
+    pub(crate) fn account_id(&self) -> Option<uuid::Uuid> {
+        self.who.as_ref().and_then(|w| w.account)
+    }
+
+    pub(crate) fn admin(&self) -> bool {
+        self.who.as_ref().is_some_and(|w| w.admin)
+    }
+
+    /// What forms of this session send along; empty without one.
+    pub(crate) fn form_token(&self) -> &str {
+        &self.form_token
+    }
+
+    /// Key of a message that depends on a keyword.
+    pub(crate) fn key(&self, prefix: &str, keyword: &str) -> String {
+        format!("{prefix}.{keyword}")
     }
 
     /// The value of a query parameter; an empty one counts as absent, because forms send those.
@@ -126,6 +155,7 @@ impl Reader {
         match self.path.as_str() {
             p if p.starts_with("/jobs") => "jobs",
             p if p.starts_with("/api") => "api",
+            p if p.starts_with("/account") => "people",
             _ => "datasets",
         }
     }
@@ -173,7 +203,8 @@ impl<S: Sync> FromRequestParts<S> for Reader {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.uri, &parts.headers))
+        let who = parts.extensions.get::<Who>().map(|Who(viewer)| viewer.clone());
+        Ok(Self { who, ..Self::of(&parts.uri, &parts.headers) })
     }
 }
 

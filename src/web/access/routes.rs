@@ -1,0 +1,133 @@
+//! Which right each address asks for. An address that is not in this table is refused, so that a new
+//! one cannot be forgotten; a test walks all of them.
+
+use axum::http::Method;
+
+use crate::domain::Right;
+use Right::{Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
+
+/// (method, address as the router knows it, right). GET stands for HEAD too.
+const TABLE: &[(&str, &str, Right)] = &[
+    // pages
+    ("GET", "/sign-in", Open),
+    ("POST", "/sign-in", Open),
+    ("GET", "/setup", Open),
+    ("POST", "/setup", Open),
+    ("POST", "/sign-out", Open),
+    ("GET", "/static/{version}/{*path}", Open),
+    ("GET", "/favicon.ico", Open),
+    ("GET", "/", SignedIn),
+    ("GET", "/datasets", SignedIn),
+    ("GET", "/import", SignedIn),
+    ("GET", "/account", SignedIn),
+    ("GET", "/accounts", Admin),
+    ("GET", "/jobs", SignedIn),
+    ("GET", "/jobs/{id}", View),
+    ("GET", "/api/docs", SignedIn),
+    ("GET", "/datasets/{name}", View),
+    ("GET", "/datasets/{name}/samples", View),
+    ("GET", "/datasets/{name}/suspects", View),
+    ("GET", "/datasets/{name}/samples/{key}", View),
+    ("GET", "/datasets/{name}/trainings/{id}", View),
+    ("GET", "/datasets/{name}/team", View),
+    // media and health
+    ("GET", "/media/{dataset}/{sample}", View),
+    ("GET", "/poster/{dataset}/{sample}", View),
+    ("GET", "/strip/{dataset}/{sample}", View),
+    ("GET", "/healthz", Open),
+    ("GET", "/readyz", Open),
+    // people
+    ("GET", "/api/v1/account", SignedIn),
+    ("POST", "/api/v1/account/password", SignedIn),
+    ("GET", "/api/v1/account/tokens", SignedIn),
+    ("POST", "/api/v1/account/tokens", SignedIn),
+    ("DELETE", "/api/v1/account/tokens/{token}", SignedIn),
+    ("GET", "/api/v1/accounts", Admin),
+    ("POST", "/api/v1/accounts", Admin),
+    ("PATCH", "/api/v1/accounts/{account}", Admin),
+    ("GET", "/api/v1/audit", Admin),
+    ("GET", "/api/v1/datasets/{dataset}/members", View),
+    ("PUT", "/api/v1/datasets/{dataset}/members/{account}", Manage),
+    ("DELETE", "/api/v1/datasets/{dataset}/members/{account}", Manage),
+    ("GET", "/api/v1/datasets/{dataset}/audit", Manage),
+    // datasets and samples
+    ("GET", "/api/openapi.json", SignedIn),
+    ("GET", "/api/v1/datasets", SignedIn),
+    ("GET", "/api/v1/datasets/{dataset}", View),
+    ("DELETE", "/api/v1/datasets/{dataset}", Manage),
+    ("GET", "/api/v1/datasets/{dataset}/taxonomy", View),
+    ("GET", "/api/v1/datasets/{dataset}/classes", View),
+    ("GET", "/api/v1/datasets/{dataset}/rounds", View),
+    ("GET", "/api/v1/datasets/{dataset}/samples", View),
+    ("GET", "/api/v1/datasets/{dataset}/samples/{sample}", View),
+    ("GET", "/api/v1/datasets/{dataset}/samples/{sample}/history", View),
+    ("GET", "/api/v1/datasets/{dataset}/suspects", View),
+    ("POST", "/api/v1/datasets/{dataset}/samples/{sample}/reviews", Annotate),
+    ("GET", "/api/v1/datasets/{dataset}/embeddings", View),
+    ("GET", "/api/v1/datasets/{dataset}/embeddings/{file}/vectors.parquet", Export),
+    ("GET", "/api/v1/datasets/{dataset}/snapshots", View),
+    ("POST", "/api/v1/datasets/{dataset}/snapshots", Jobs),
+    ("GET", "/api/v1/datasets/{dataset}/snapshots/{snapshot}", View),
+    ("GET", "/api/v1/datasets/{dataset}/scans", View),
+    ("POST", "/api/v1/datasets/{dataset}/scans", Jobs),
+    ("GET", "/api/v1/datasets/{dataset}/scans/{scan}", View),
+    ("GET", "/api/v1/datasets/{dataset}/trainings", View),
+    ("POST", "/api/v1/datasets/{dataset}/trainings", Jobs),
+    ("GET", "/api/v1/datasets/{dataset}/trainings/{training}", View),
+    ("GET", "/api/v1/datasets/{dataset}/trainings/{training}/model.onnx", Export),
+    ("GET", "/api/v1/datasets/{dataset}/exports", Export),
+    ("POST", "/api/v1/datasets/{dataset}/exports", Export),
+    ("GET", "/api/v1/datasets/{dataset}/exports/{export}", Export),
+    ("GET", "/api/v1/datasets/{dataset}/exports/{export}/download", Export),
+    ("POST", "/api/v1/datasets/{dataset}/encodes", Jobs),
+    ("POST", "/api/v1/datasets/{dataset}/imports", Import),
+    // jobs
+    ("GET", "/api/v1/jobs", SignedIn),
+    ("GET", "/api/v1/jobs/{job}", View),
+    ("POST", "/api/v1/jobs/{job}/cancel", Jobs),
+    ("GET", "/api/v1/jobs/{job}/log", View),
+    ("GET", "/api/v1/jobs/{job}/events", View),
+    ("GET", "/api/v1/jobs/{job}/import-errors", View),
+    ("GET", "/api/v1/jobs/{job}/import-errors.jsonl", View),
+];
+
+/// The right that this method of this address asks for; `None` where there is no such method.
+pub(crate) fn right(method: &Method, address: &str) -> Option<Right> {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    TABLE.iter().find(|(m, a, _)| *a == address && *m == method).map(|(_, _, right)| *right)
+}
+
+/// The address is in the table, under some method.
+pub(crate) fn known(address: &str) -> bool {
+    TABLE.iter().any(|(_, a, _)| *a == address)
+}
+
+/// Takes plain HTML forms, whose form token is one of their fields.
+pub(crate) fn is_form(address: &str) -> bool {
+    matches!(address, "/sign-in" | "/setup" | "/sign-out")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_one_right_for_each_method() {
+        for (i, (m, a, _)) in TABLE.iter().enumerate() {
+            assert!(!TABLE[..i].iter().any(|(n, b, _)| n == m && b == a), "{m} {a}");
+        }
+        assert_eq!(right(&Method::HEAD, "/healthz"), Some(Open));
+        assert_eq!(right(&Method::DELETE, "/healthz"), None);
+    }
+
+    /// A right that is about a dataset needs an address that names one, or a job of one.
+    #[test]
+    fn dataset_rights_name_a_dataset_first() {
+        for (m, a, right) in TABLE {
+            let first = a.split('/').find(|p| p.starts_with('{'));
+            let names = matches!(first, Some("{dataset}" | "{name}"))
+                || (matches!(first, Some("{job}" | "{id}")) && a.contains("/jobs/"));
+            assert_eq!(right.of_dataset(), names, "{m} {a}");
+        }
+    }
+}
