@@ -35,6 +35,7 @@ static ASSETS: &[Asset] = assets![
     "js/main.js",
     "js/messages.js",
     "js/outbox.js",
+    "js/people.js",
     "js/picker.js",
     "js/player.js",
     "js/progress.js",
