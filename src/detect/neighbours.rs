@@ -48,7 +48,7 @@ pub fn nearest(
 
 /// [`nearest`] for rows already of unit length (or zero); from `exact_below` rows on nearly all of them (see
 /// [`Neighbours::recall`]), in time that grows little faster than the rows.
-pub fn nearest_of_unit_rows(
+pub(crate) fn nearest_of_unit_rows(
     x: ArrayView2<'_, f32>,
     k: usize,
     exact_below: usize,

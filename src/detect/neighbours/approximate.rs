@@ -24,6 +24,8 @@ const ENOUGH: f64 = 0.985;
 /// Rows whose true neighbours are found.
 const SAMPLED: usize = 1000;
 const SEED: u64 = 0;
+/// Rows of a cell on average: a quarter of a block, so that a block holds whole ones.
+const CELL_ROWS: usize = 128;
 /// Most centres by which rows are ordered: their mutual similarities take 64 MiB.
 const MOST_CELLS: usize = 4096;
 /// Every so-many-th row of a block says which blocks are near.
@@ -42,7 +44,8 @@ const ROUNDING: f32 = 2e-6;
 
 /// Searches nearly all of the `k` nearest rows of `x` (N, D), standard layout, of unit length or zero; `k` in
 /// 1..N. Returns the search and the share of the true neighbours that [`SAMPLED`] rows have found, or
-/// `None` when `progress(rows done, N)` said so. N D (N / 512 + 1000) operations and those of the tiles.
+/// `None` when `progress(rows done, N)` said so. N D (N / 128 + 1000) operations (4096 for N / 128 from
+/// 500,000 rows on) and those of the tiles.
 pub(super) fn search<'a>(
     x: ArrayView2<'a, f32>,
     k: usize,
@@ -101,7 +104,7 @@ pub(super) fn search<'a>(
 /// Rows in the order of their cells, and cells so that each is followed by the most similar one left.
 fn order(x: ArrayView2<'_, f32>) -> Vec<u32> {
     let n = x.nrows();
-    let (of, centres) = clusters::rough(x, (n / BLOCK).clamp(1, MOST_CELLS));
+    let (of, centres) = clusters::rough(x, (n / CELL_ROWS).clamp(1, MOST_CELLS));
     let k = centres.nrows();
     let alike = crate::arrays::matmul(centres.view(), centres.t());
     let (mut rank, mut last) = (vec![u32::MAX; k], 0);
@@ -175,7 +178,9 @@ fn least_similarities(x: ArrayView2<'_, f32>, sampled: &[usize], k: usize) -> Ve
                     keep(best, values, k);
                 }
             }
-            best.into_iter().map(|mut best| *best.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1).collect()
+            best.into_iter()
+                .map(|mut best| *best.select_nth_unstable_by(k - 1, |a, b| b.total_cmp(a)).1)
+                .collect()
         })
         .collect();
     parts.into_iter().flatten().collect()
@@ -259,7 +264,8 @@ mod tests {
     #[test]
     fn recall_is_what_is_promised_and_what_is_reported() {
         // The last has no structure at all.
-        for (n, d, centres, spread, k) in [(30_000, 64, 200, 0.6, 10), (12_000, 24, 30, 1.0, 30), (8000, 70, 1, 9.0, 5)]
+        for (n, d, centres, spread, k) in
+            [(30_000, 64, 200, 0.6, 10), (12_000, 24, 30, 1.0, 30), (8000, 70, 1, 9.0, 5)]
         {
             let x = blobs(n, d, centres, spread);
             let (near, exact) = (go(x.view(), k, 0), go(x.view(), k, usize::MAX));
@@ -267,8 +273,11 @@ mod tests {
             assert!(found >= 0.98, "{n} x {d}: {found}");
             assert!((found - f64::from(near.recall)).abs() < 0.01, "{n} x {d}: {found} {}", near.recall);
             assert_eq!(exact.recall, 1.0);
-            for (i, (j, s)) in near.index.column(0).iter().zip(near.similarity.column(0)).enumerate().step_by(97) {
-                let want = crate::arrays::dot(x.row(i).as_slice().unwrap(), x.row(*j as usize).as_slice().unwrap());
+            for (i, (j, s)) in
+                near.index.column(0).iter().zip(near.similarity.column(0)).enumerate().step_by(97)
+            {
+                let want =
+                    crate::arrays::dot(x.row(i).as_slice().unwrap(), x.row(*j as usize).as_slice().unwrap());
                 assert!((f64::from(*s) - want).abs() < 1e-6);
             }
         }

@@ -144,11 +144,7 @@ impl<'a> Search<'a> {
     }
 
     /// Visits the pairs of some tiles. False when `progress`, told how many are done, said so.
-    pub(super) fn visit(
-        &self,
-        tiles: &[(usize, usize)],
-        progress: &mut dyn FnMut(usize) -> bool,
-    ) -> bool {
+    pub(super) fn visit(&self, tiles: &[(usize, usize)], progress: &mut dyn FnMut(usize) -> bool) -> bool {
         let mut done = 0;
         // Groups of f32 products to sit out before the integer filter is tried again, doubling.
         let (mut wait, mut patience) = (0usize, 1usize);
