@@ -265,7 +265,7 @@ mod tests {
     fn recall_is_what_is_promised_and_what_is_reported() {
         // The last has no structure at all.
         for (n, d, centres, spread, k) in
-            [(30_000, 64, 200, 0.6, 10), (12_000, 24, 30, 1.0, 30), (8000, 70, 1, 9.0, 5)]
+            [(12_000, 64, 100, 0.6, 10), (8000, 24, 30, 1.0, 30), (4000, 70, 1, 9.0, 5)]
         {
             let x = blobs(n, d, centres, spread);
             let (near, exact) = (go(x.view(), k, 0), go(x.view(), k, usize::MAX));
@@ -285,13 +285,13 @@ mod tests {
 
     #[test]
     fn not_all_pairs_are_looked_at() {
-        let x = blobs(30_000, 16, 300, 0.3);
+        let x = blobs(15_000, 16, 150, 0.3);
         let order = order(x.view());
         let search = search(x.view(), 10, &mut |_, _| true).unwrap();
         assert!(search.1 >= ENOUGH && search.1 < 1.0, "{}", search.1);
         let tiles = promising(x.view(), &order);
-        assert_eq!(tiles.len(), 59 * 60 / 2);
-        assert!(tiles[..59].iter().all(|(a, b)| a == b));
+        assert_eq!(tiles.len(), 30 * 31 / 2);
+        assert!(tiles[..30].iter().all(|(a, b)| a == b));
     }
 
     #[test]
@@ -335,10 +335,11 @@ mod tests {
 
     #[test]
     fn largest_of_values_come_through() {
+        let mut values: Vec<f32> = (0..500).map(|i| ((i * 37) % 101) as f32).collect();
         let mut best = Vec::new();
-        let values: Vec<f32> = (0..500).map(|i| ((i * 37) % 101) as f32).collect();
         values.chunks(60).for_each(|v| keep(&mut best, v, 7));
-        best.sort_by(f32::total_cmp);
-        assert_eq!(best[best.len() - 7..], [99.0, 99.0, 99.0, 100.0, 100.0, 100.0, 100.0][..]);
+        best.sort_by(|a, b| b.total_cmp(a));
+        values.sort_by(|a, b| b.total_cmp(a));
+        assert_eq!(best, values[..7]);
     }
 }

@@ -7,7 +7,8 @@
 //! or, where that lets too much pass, of a plain f32 product with the most it can be off by rounding.
 //!
 //! Rows are visited cluster by cluster, tiles near the diagonal first: good neighbours turn up early
-//! and the rest is filtered by high bars. A block's tile with itself sets its rows' first bars at once. What passes the coarse codes is looked at by finer ones first.
+//! and the rest is filtered by high bars. A block's tile with itself sets its rows' first bars at once.
+//! What passes the coarse codes is looked at by finer ones first.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
