@@ -18,19 +18,22 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>) -> Value {
     let tree = &input.taxonomy;
     let class = |c: usize| tree.class_id(c);
     let count = &scan.noise.count;
-    let mut noise = serde_json::to_value(&scan.noise).unwrap_or_default();
+    // a dense matrix of many classes is mostly zeros and megabytes, as JSON values gigabytes
+    let mut report = scan.noise.clone();
+    let mut left_out = Vec::new();
+    if tree.n_classes() > MATRIX_CLASSES {
+        report.noise_matrix = Vec::new();
+        left_out.push("noise_matrix");
+    }
+    if tree.roots().len() > MATRIX_CLASSES {
+        report.level1_noise_matrix = Vec::new();
+        left_out.push("level1_noise_matrix");
+    }
+    let mut noise = serde_json::to_value(&report).unwrap_or_default();
     if let Some(map) = noise.as_object_mut() {
+        left_out.into_iter().for_each(|key| _ = map.remove(key));
         map.insert("classes".into(), json!(tree.class_ids().collect::<Vec<_>>()));
         map.insert("roots".into(), json!(tree.roots()));
-    }
-    // a dense matrix of many classes is mostly zeros and megabytes
-    if let Some(map) = noise.as_object_mut() {
-        if tree.n_classes() > MATRIX_CLASSES {
-            map.remove("noise_matrix");
-        }
-        if tree.roots().len() > MATRIX_CLASSES {
-            map.remove("level1_noise_matrix");
-        }
     }
     json!({
         "samples": n,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::reason;
 use crate::audit::{Audit, Input};
+use crate::detect::noise::noisiest;
 use crate::messages::Lang;
 
 /// Suspects listed, and those that are seen at once.
@@ -323,13 +324,7 @@ fn matrices(lang: Lang, input: &Input, audit: &Audit<'_>) -> Vec<Matrix> {
 
 /// Of more than [`CLASSES`] those with the most noise, in their order.
 fn matrix(lang: Lang, title: String, m: &[Vec<f32>], names: &[String]) -> Matrix {
-    let k = m.len();
-    let off =
-        |c: usize| -> f32 { (0..k).filter(|&o| o != c).map(|o| m[o][c] + m[c][o]).fold(0.0, |a, b| a + b) };
-    let mut shown: Vec<usize> = (0..k).collect();
-    shown.sort_by(|&a, &b| off(b).total_cmp(&off(a)).then(a.cmp(&b)));
-    shown.truncate(CLASSES);
-    shown.sort_unstable();
+    let shown = noisiest(m, CLASSES);
     let at = |i: usize| i as f64 * CELL;
     let mut cells = Vec::new();
     for (row, &given) in shown.iter().enumerate() {
