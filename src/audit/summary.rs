@@ -6,9 +6,10 @@ use super::checked::ByChecks;
 use super::clusters::ClusterProfile;
 use super::engine::{Audit, Prepared};
 use super::input::Input;
-use super::rules::RuleFindings;
-use super::texts::{GIVEN_AWAY, TextFindings, Texts};
+use super::rules::{RuleFindings, RuleReport};
+use super::texts::{GIVEN_AWAY, Known, TextFindings, Texts, given_away};
 use crate::detect::imbalance::Third;
+use crate::detect::imbalance::properties::PropertyScore;
 use crate::detect::rules::Action;
 use crate::detect::text_quality::TextIssue;
 
@@ -117,8 +118,8 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>, beside: &B
 
 /// Every column beside the labels: what is missing, and of texts what is wrong.
 fn text_fields(texts: &Texts, found: &TextFindings, n: usize) -> Vec<Value> {
-    let field = |(c, (name, _)): (usize, &(String, super::texts::Known))| {
-        let missing = found.missing.iter().filter(|m| m.contains(&c)).count();
+    let field = |(c, (name, _)): (usize, &(String, Known))| {
+        let missing = found.missing_in(c);
         let mut out =
             json!({"field": name, "missing": missing, "missing_rate": missing as f64 / n.max(1) as f64});
         if let (Some(f), Some(map)) = (found.fields.iter().find(|f| f.name == *name), out.as_object_mut()) {
@@ -134,18 +135,11 @@ fn text_fields(texts: &Texts, found: &TextFindings, n: usize) -> Vec<Value> {
 
 /// What each number says of the label, the most telling first, and the classes it gives away.
 fn properties(input: &Input, found: &TextFindings) -> Vec<Value> {
-    let property = |(name, p): &(String, crate::detect::imbalance::properties::PropertyScore)| {
-        let mut classes: Vec<(usize, f64)> = p
-            .recalls
-            .iter()
-            .enumerate()
-            .filter_map(|(c, r)| r.filter(|r| *r >= GIVEN_AWAY).map(|r| (c, r)))
-            .collect();
-        classes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let property = |(name, p): &(String, PropertyScore)| {
         json!({
             "property": name, "score": p.score, "accuracy": p.accuracy, "chance": p.chance, "known": p.known,
             "gives_label_away": p.score.is_some_and(|s| s >= GIVEN_AWAY),
-            "classes": classes.into_iter().take(EXAMPLES)
+            "classes": given_away(p).into_iter().take(EXAMPLES)
                 .map(|(c, recall)| json!({"class": input.taxonomy.class_id(c), "recognised": recall}))
                 .collect::<Vec<_>>(),
         })
@@ -155,7 +149,7 @@ fn properties(input: &Input, found: &TextFindings) -> Vec<Value> {
 
 /// What every rule would do, in the order of the file.
 fn rules_tried(input: &Input, found: &RuleFindings) -> Value {
-    let rule = |r: &super::rules::RuleReport| {
+    let rule = |r: &RuleReport| {
         json!({
             "name": r.rule.name,
             "rule": r.rule.to_string(),

@@ -237,7 +237,60 @@ pub fn write_csv(out: impl Write, columns: &[(&str, Column)]) -> Result<(), csv:
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
+    use crate::arrays::{gaussian_matrix, rng};
+    use crate::audit::{AuditParams, Probabilities, audit, prepare};
+    use crate::detect::value::Reviewer;
+    use crate::domain::{Node, Taxonomy};
+
+    /// Rules are read by what [`known`] says, long before the columns are there.
+    #[test]
+    fn what_is_known_before_is_what_comes() {
+        let (n, k) = (90, 3);
+        let node = |c: usize| Node { id: format!("c{c}"), names: Default::default(), parent: None };
+        for fields in 0..3 {
+            let feature = |f: usize| {
+                let noise = gaussian_matrix(n, 4, &mut rng(f as u64));
+                (
+                    format!("f{f}"),
+                    Array2::from_shape_fn((n, 4), |(i, j)| {
+                        noise[[i, j]] + if i % k == j { 3.0 } else { 0.0 }
+                    }),
+                )
+            };
+            let p = Array2::from_shape_fn((n, k), |(i, c)| if i % k == c { 0.8 } else { 0.1f32 });
+            let input = Input {
+                ids: None,
+                labels: (0..n).map(|i| (i % k) as u32).collect(),
+                numbered: false,
+                taxonomy: Taxonomy::new((0..k).map(node).collect()).unwrap(),
+                probabilities: Some(Probabilities::Single(p)),
+                features: (0..fields).map(feature).collect(),
+                missing_classes: vec![],
+            };
+            let prepared = prepare(&input, &AuditParams::default(), &mut |_, _, _| true).unwrap();
+            let roots = input.taxonomy.class_roots();
+            let reviewer = Reviewer { corrects: 1.0, keeps: 1.0 };
+            let audit = audit(&input, &prepared, &roots, reviewer, &mut |_, _, _| true).unwrap();
+            let kind = |column: &Column| match column {
+                Column::Utf8(_) => Kind::Text,
+                Column::Bool(_) => Kind::Flag,
+                _ => Kind::Number,
+            };
+            let come: Vec<(&str, Kind)> = columns(&input, &audit, vec![String::new(); n])
+                .iter()
+                .map(|(name, c)| (*name, kind(c)))
+                .collect();
+            // classes come as names here
+            let known: Vec<(&str, Kind)> = known(&input, false)
+                .into_iter()
+                .map(|(name, kind)| (name, if kind == Kind::Class { Kind::Text } else { kind }))
+                .collect();
+            assert_eq!(come, known, "{fields} fields");
+        }
+    }
 
     #[test]
     fn csv_by_hand() {

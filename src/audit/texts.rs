@@ -171,7 +171,6 @@ fn places(path: &Path, here: &[String], there: &[String]) -> Result<Vec<Option<u
 pub struct FieldTexts {
     pub name: String,
     pub report: TextReport,
-    pub missing: usize,
 }
 
 /// What the texts and numbers say; (N) in input order.
@@ -199,8 +198,7 @@ impl TextFindings {
             .texts()
             .map(|(name, texts)| {
                 let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
-                let missing = texts.iter().filter(|t| t.trim().is_empty()).count();
-                FieldTexts { name: name.to_owned(), report: text_quality(&borrowed), missing }
+                FieldTexts { name: name.to_owned(), report: text_quality(&borrowed) }
             })
             .collect();
         let mut quality = vec![1.0f32; n];
@@ -226,10 +224,23 @@ impl TextFindings {
         Ok(Self { fields, quality, missing, properties })
     }
 
+    /// Samples without a value in column `c` of the texts.
+    pub fn missing_in(&self, c: usize) -> usize {
+        self.missing.iter().filter(|m| m.contains(&c)).count()
+    }
+
     /// The fields of sample `i` with an issue, and which.
     pub fn issues(&self, i: usize) -> impl Iterator<Item = (&str, TextIssue)> {
         self.fields.iter().filter_map(move |f| f.report.texts[i].issue.map(|issue| (f.name.as_str(), issue)))
     }
+}
+
+/// Classes that a number gives away, and the share of each that it recognises; the most telling first.
+pub fn given_away(score: &PropertyScore) -> Vec<(usize, f64)> {
+    let told = |(class, recall): (usize, &Option<f64>)| Some((class, recall.filter(|r| *r >= GIVEN_AWAY)?));
+    let mut classes: Vec<(usize, f64)> = score.recalls.iter().enumerate().filter_map(told).collect();
+    classes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    classes
 }
 
 #[cfg(test)]
@@ -308,7 +319,7 @@ mod tests {
         let found = TextFindings::of(&texts, &input).unwrap();
         assert_eq!(found.issues(7).collect::<Vec<_>>(), [("title", TextIssue::Repetition)]);
         assert_eq!(found.issues(9).collect::<Vec<_>>(), [("title", TextIssue::Empty)]);
-        assert_eq!((found.quality[9], found.fields[0].missing, &found.missing[9]), (0.0, 1, &vec![0]));
+        assert_eq!((found.quality[9], found.missing_in(0), &found.missing[9]), (0.0, 1, &vec![0]));
         assert!(found.quality[7] < 0.2 && found.quality[8] > found.quality[7]);
         assert_eq!(found.properties[0].0, "ms");
         assert!(found.properties[0].1.score.unwrap() > GIVEN_AWAY);

@@ -269,7 +269,13 @@ fn say_missing(lang: Lang, labels: &Path, input: &Input) {
     if missing.len() > NAMED {
         names.push("…");
     }
-    let said = lang.t2("audit.classes_without_samples", "n", missing.len(), "classes", names.join(", "));
+    let said = lang.t2(
+        "audit.classes_without_samples",
+        "n",
+        missing.len(),
+        "classes",
+        names.join(lang.text("audit.list")),
+    );
     let _ = writeln!(io::stderr(), "{}: {said}", labels.display());
 }
 

@@ -3,9 +3,12 @@
 
 use super::{name, number};
 use crate::audit::checked::ByChecks;
+use crate::audit::clusters::ClusterProfile;
+use crate::audit::rules::RuleReport;
 use crate::audit::summary::Beside;
-use crate::audit::texts::{GIVEN_AWAY, Known};
+use crate::audit::texts::{GIVEN_AWAY, Known, given_away};
 use crate::audit::{Audit, Input};
+use crate::detect::imbalance::properties::PropertyScore;
 use crate::detect::rules::Action;
 use crate::detect::text_quality::TextIssue;
 use crate::messages::Lang;
@@ -73,7 +76,7 @@ pub(super) struct ClusterRow {
 }
 
 pub(super) fn clusters(lang: Lang, input: &Input, beside: &Beside<'_>) -> Vec<ClusterRow> {
-    let row = |c: &crate::audit::clusters::ClusterProfile| {
+    let row = |c: &ClusterProfile| {
         let other = |(label, n): &(u32, usize)| {
             format!("{} {}", name(lang, input, *label as usize), number(lang, *n))
         };
@@ -101,7 +104,7 @@ pub(super) struct TextRow {
 pub(super) fn texts(lang: Lang, n: usize, beside: &Beside<'_>) -> Vec<TextRow> {
     let Some((texts, found)) = &beside.texts else { return Vec::new() };
     let row = |(c, (field, _)): (usize, &(String, Known))| {
-        let missing = found.missing.iter().filter(|m| m.contains(&c)).count();
+        let missing = found.missing_in(c);
         let report = found.fields.iter().find(|f| f.name == *field).map(|f| &f.report.texts);
         let count = |issue| match report {
             Some(texts) => number(lang, texts.iter().filter(|t| t.issue == Some(issue)).count()),
@@ -130,16 +133,8 @@ pub(super) struct PropertyRow {
 
 pub(super) fn properties(lang: Lang, input: &Input, beside: &Beside<'_>) -> Vec<PropertyRow> {
     let Some((_, found)) = &beside.texts else { return Vec::new() };
-    let row = |(property, p): &(String, crate::detect::imbalance::properties::PropertyScore)| {
-        let mut classes: Vec<(usize, f64)> = p
-            .recalls
-            .iter()
-            .enumerate()
-            .filter_map(|(c, r)| Some((c, (*r)?)))
-            .filter(|c| c.1 >= GIVEN_AWAY)
-            .collect();
-        classes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let named = classes.iter().take(NAMED).map(|c| name(lang, input, c.0)).collect::<Vec<_>>();
+    let row = |(property, p): &(String, PropertyScore)| {
+        let named = given_away(p).iter().take(NAMED).map(|c| name(lang, input, c.0)).collect::<Vec<_>>();
         PropertyRow {
             name: property.clone(),
             known: number(lang, p.known),
@@ -164,7 +159,7 @@ pub(super) struct RuleRow {
 }
 
 pub(super) fn rules(lang: Lang, input: &Input, beside: &Beside<'_>) -> Vec<RuleRow> {
-    let row = |r: &crate::audit::rules::RuleReport| {
+    let row = |r: &RuleReport| {
         let class = |id: &String| input.taxonomy.path_name(id, lang.tag());
         let (action, changes) = match &r.rule.action {
             Action::Flag => (lang.text("audit.flag").to_owned(), "–".to_owned()),
