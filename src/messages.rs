@@ -127,6 +127,23 @@ impl Lang {
         out
     }
 
+    /// [`Lang::fill`] with one parameter of any kind.
+    pub fn t1(self, key: &str, name: &str, value: impl std::fmt::Display) -> String {
+        self.fill(key, &[(name, &value.to_string())])
+    }
+
+    /// [`Lang::fill`] with two parameters of any kind.
+    pub fn t2(
+        self,
+        key: &str,
+        a: &str,
+        first: impl std::fmt::Display,
+        b: &str,
+        second: impl std::fmt::Display,
+    ) -> String {
+        self.fill(key, &[(a, &first.to_string()), (b, &second.to_string())])
+    }
+
     /// A counted noun: the catalogue has `key.one` and `key.other` with the parameter `{n}`.
     pub fn count(self, key: &str, n: i64) -> String {
         let form = if n == 1 { "one" } else { "other" };

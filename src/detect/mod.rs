@@ -5,6 +5,7 @@
 //! [`scan::scan`] judges the labels.
 
 pub mod annotators;
+pub mod cluster_words;
 pub mod clusters;
 pub mod confident;
 pub mod duplicates;

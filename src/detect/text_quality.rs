@@ -33,6 +33,20 @@ pub enum TextIssue {
     Symbols,
 }
 
+impl TextIssue {
+    pub const ALL: [Self; 5] = [Self::Empty, Self::Short, Self::Repetition, Self::Gibberish, Self::Symbols];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Short => "short",
+            Self::Repetition => "repetition",
+            Self::Gibberish => "gibberish",
+            Self::Symbols => "symbols",
+        }
+    }
+}
+
 /// One text. All in [0, 1], higher = worse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TextQuality {

@@ -54,10 +54,6 @@ impl Dtype {
         }
     }
 
-    pub fn is_float(self) -> bool {
-        matches!(self, Self::F16 | Self::F32 | Self::F64)
-    }
-
     fn descr(self) -> &'static str {
         DTYPES.iter().find(|(d, _)| *d == self).map_or("", |(_, name)| name)
     }

@@ -64,9 +64,12 @@ fn every_key_in_use_exists() {
         }
     };
     for (path, text) in files("templates", ".html") {
-        literals(&text, &["page.t(\"", "page.t1(\"", "page.t2(\""])
-            .into_iter()
-            .for_each(|k| check(&path, k, false));
+        literals(
+            &text,
+            &["page.t(\"", "page.t1(\"", "page.t2(\"", "lang.text(\"", "lang.t1(\"", "lang.t2(\""],
+        )
+        .into_iter()
+        .for_each(|k| check(&path, k, false));
         literals(&text, &["page.n(\""]).into_iter().for_each(|k| check(&path, k, true));
     }
     for (path, text) in files("src", ".rs") {
@@ -74,7 +77,7 @@ fn every_key_in_use_exists() {
             continue;
         }
         let text = text.split("#[cfg(test)]").next().unwrap_or("");
-        literals(text, &["lang.text(\"", "lang.fill(\"", "lang.find(\""])
+        literals(text, &["lang.text(\"", "lang.fill(\"", "lang.find(\"", "lang.t1(\"", "lang.t2(\""])
             .into_iter()
             .for_each(|k| check(&path, k, false));
         literals(text, &["lang.count(\""]).into_iter().for_each(|k| check(&path, k, true));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod annotators;
 mod api_errors;
 mod api_guards;
 mod api_idempotency;
@@ -13,6 +14,7 @@ mod api_paging;
 mod api_reviews;
 mod api_samples;
 mod audit;
+mod audit_beside;
 mod browser;
 mod imports;
 mod jobs;
