@@ -5,6 +5,7 @@
 //! [`scan::scan`] judges the labels.
 
 pub mod annotators;
+pub mod cluster_words;
 pub mod clusters;
 pub mod confident;
 pub mod duplicates;
@@ -16,6 +17,7 @@ pub mod fusion;
 mod golden;
 pub mod hierarchy;
 pub mod imbalance;
+pub mod media_faults;
 pub mod neighbours;
 pub mod noise;
 pub mod non_iid;
