@@ -1,15 +1,18 @@
 //! `/datasets/{name}/suspects`: the flagged samples in rank order, or those with one kind of issue, the worst
 //! first, by filter, page by page. The whole state is in the address, so it can be shared.
 
+mod chips;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
+pub(super) use self::chips::{Chip, chips};
+use self::chips::{SET, set};
 use super::error::PageError;
 use super::names::{ClassName, Share};
 use super::reader::{Moment, clock};
 use super::{Reader, address, render};
-use crate::domain::health::IssueCount;
 use crate::domain::{Detector, Field, Issue, IssueKind, Taxonomy};
 use crate::jobs::Services;
 use crate::messages;
@@ -45,14 +48,6 @@ pub(super) struct ScanLine {
     pub(super) at: Moment,
     pub(super) flagged: String,
     pub(super) samples: String,
-}
-
-/// A link that asks for other suspects.
-pub(super) struct Chip {
-    pub(super) href: String,
-    pub(super) name: String,
-    pub(super) count: String,
-    pub(super) chosen: bool,
 }
 
 /// One option of a select.
@@ -311,62 +306,6 @@ pub(super) async fn show(
         href,
         page,
     })
-}
-
-/// Parameters that have no select of their own.
-const SET: [&str; 5] = ["issue", "field", "given", "suggested", "cluster"];
-
-fn without(href: &str, kept: &[(&'static str, String)], names: &[&str], with: Option<&str>) -> String {
-    let mut query: Vec<_> = kept.iter().filter(|(name, _)| !names.contains(name)).cloned().collect();
-    if let Some(kind) = with {
-        query.insert(0, ("issue", kind.to_owned()));
-    }
-    if query.is_empty() { href.to_owned() } else { format!("{href}?{}", address::query(&query)) }
-}
-
-/// The kinds of issue among the samples that the other filters let through, with their numbers. Wrong labels
-/// are what the list shows when nothing is asked for.
-pub(super) fn chips(
-    page: &Reader,
-    href: &str,
-    kept: &[(&'static str, String)],
-    filter: &SuspectFilter,
-    counts: &[IssueCount],
-) -> Vec<Chip> {
-    let shown = filter.issue.unwrap_or(IssueKind::Label);
-    let counts = counts.iter().filter(|c| c.n > 0 || c.kind == shown || c.kind == IssueKind::Label);
-    counts
-        .map(|c| Chip {
-            href: without(
-                href,
-                kept,
-                &["issue", "field", "all"],
-                (c.kind != IssueKind::Label).then(|| c.kind.as_str()),
-            ),
-            name: page.lang.text(&format!("issue.{}", c.kind.as_str())).to_owned(),
-            count: page.lang.number(i64::try_from(c.n).unwrap_or(i64::MAX)),
-            chosen: c.kind == shown && (filter.issue.is_some() || !filter.all),
-        })
-        .collect()
-}
-
-fn set(page: &Reader, taxonomy: &Taxonomy, href: &str, kept: &[(&'static str, String)]) -> Vec<Chip> {
-    let lang = page.lang;
-    let worded = |name: &str, value: &str| match name {
-        "given" => lang.fill("chips.given", &[("name", taxonomy.name(value, lang.tag()))]),
-        "suggested" => lang.fill("chips.suggested", &[("name", taxonomy.name(value, lang.tag()))]),
-        "field" => lang.fill("chips.field", &[("name", lang.text(&format!("field.{value}")))]),
-        _ => lang.fill("chips.cluster", &[("n", value)]),
-    };
-    kept.iter()
-        .filter(|(name, _)| *name != "issue" && SET.contains(name))
-        .map(|(name, value)| Chip {
-            href: without(href, kept, &[name], None),
-            name: worded(name, value),
-            count: String::new(),
-            chosen: true,
-        })
-        .collect()
 }
 
 /// Options of a select, one a value, worded under `words.` in the catalogue.
