@@ -4,11 +4,15 @@
 //!
 //! Machine-readable codes (error codes, states, stages) stay codes; this file words them.
 
+mod issues;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::domain::{Note, Reason, Taxonomy};
+
+pub use issues::issue;
 
 /// A language of the interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -17,6 +17,7 @@ pub mod fusion;
 mod golden;
 pub mod hierarchy;
 pub mod imbalance;
+pub mod media_faults;
 pub mod neighbours;
 pub mod noise;
 pub mod non_iid;

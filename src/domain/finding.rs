@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::RankedIssue;
+
 /// The detectors of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -61,7 +63,7 @@ pub struct Neighbour {
 }
 
 /// One sample as a scan ranked it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     pub sample_id: i64,
     /// 1 = most suspicious.
@@ -81,4 +83,6 @@ pub struct Finding {
     pub reason: Reason,
     pub neighbours: Vec<Neighbour>,
     pub cluster: i32,
+    /// At most one of each kind; `label` among them exactly when flagged.
+    pub issues: Vec<RankedIssue>,
 }

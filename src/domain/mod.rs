@@ -1,6 +1,8 @@
 //! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
 
 pub mod finding;
+pub mod health;
+pub mod issue;
 pub mod job;
 pub mod label;
 pub mod note;
@@ -9,6 +11,8 @@ pub mod sample;
 pub mod taxonomy;
 
 pub use finding::{Detector, Finding, Neighbour, Reason};
+pub use health::Health;
+pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};
 pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};
 pub use note::Note;

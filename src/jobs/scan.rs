@@ -2,6 +2,9 @@
 //! out-of-fold probabilities, judgement, findings.
 
 mod checkpoint;
+mod health;
+mod issues;
+mod told;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,12 +16,15 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoints;
+use self::health::Facts;
+use self::told::Told;
 use super::progress::Progress;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
-use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
+use crate::domain::health::Cluster;
+use crate::domain::{Field, Finding, Neighbour, RankedIssue, Reason, Taxonomy};
 use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
@@ -59,15 +65,17 @@ pub(crate) async fn run(
     let checkpoints = Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
     let paths = folds(services, &checkpoints, &ground, &places, progress).await?;
 
+    let told = told::read(services, dataset, &ground, &places, progress).await?;
     let p = progress.clone();
     let (tree, on, at) = (taxonomy.clone(), ground.clone(), places.clone());
     // its job's id: a second start of the same job, after a crash, makes no second one
     let id = progress.job_id;
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
     p.stage("fusion", None);
-    let judged = tokio::task::spawn_blocking(move || judge(&tree, &on, &at, &paths, &about, &p)).await?;
+    let judged =
+        tokio::task::spawn_blocking(move || judge(&tree, &on, &at, &paths, &told, &about, &p)).await?;
     progress.check()?;
-    let Judged { findings, scores, mut summary, estimated_errors } = judged?;
+    let Judged { findings, clusters, scores, mut summary, estimated_errors } = judged?;
 
     progress.stage("save", None);
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
@@ -91,7 +99,7 @@ pub(crate) async fn run(
         created_at: chrono::Utc::now(),
     };
     progress.check()?;
-    services.store.insert_scan(dataset, &scan, &findings).await?;
+    services.store.insert_scan(dataset, &scan, &findings, &clusters).await?;
     checkpoints.clear(&services.blobs, services.config.scan.folds).await?;
     Ok(json!({
         "scan_id": id,
@@ -219,6 +227,7 @@ async fn folds(
 /// What is written of a scan.
 struct Judged {
     findings: Vec<Finding>,
+    clusters: Vec<Cluster>,
     /// The Parquet file of all scores.
     scores: Vec<u8>,
     summary: Value,
@@ -230,6 +239,7 @@ fn judge(
     ground: &Ground,
     places: &Places,
     paths: &[FoldPath],
+    told: &Told,
     about: &[(String, String)],
     progress: &Progress,
 ) -> Result<Judged, JobError> {
@@ -252,13 +262,21 @@ fn judge(
         progress.go_on()
     })
     .map_err(|e| JobError::broke("stage.fusion", e))?;
+    progress.stage("issues", None);
+    let issues = issues::issues(taxonomy, labelled, &output, told);
+    progress.check()?;
+    let facts = Facts { taxonomy, labelled, output: &output, told, issues: &issues };
+    let groups = facts.groups()?;
+    let (health, clusters) = (facts.health(&groups)?, facts.clusters(&groups));
     let mut scores = Vec::new();
-    write_table(&mut scores, &score_table(labelled, &output, taxonomy), about)
+    write_table(&mut scores, &score_table(labelled, &output, &issues, taxonomy), about)
         .map_err(|e| JobError::broke("stage.save", e))?;
     Ok(Judged {
-        findings: findings(taxonomy, labelled, &output),
+        findings: findings(taxonomy, labelled, &output, issues),
+        clusters,
         scores,
         summary: json!({
+            "health": health,
             "noise": with_class_ids(&output, taxonomy),
             "head": {"c": selection.c, "log_losses": selection.log_losses,
                      "temperatures": selection.temperatures, "folds": paths.len()},
@@ -268,11 +286,18 @@ fn judge(
     })
 }
 
-fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -> Vec<Finding> {
+fn findings(
+    taxonomy: &Taxonomy,
+    labelled: &Labelled,
+    output: &ScanOutput<'_>,
+    issues: Vec<Vec<RankedIssue>>,
+) -> Vec<Finding> {
     let class = |c: usize| taxonomy.class_id(c).to_owned();
-    let mut findings: Vec<Finding> = (0..output.len())
-        .map(|i| (i, output.row(i)))
-        .map(|(i, r)| Finding {
+    let mut findings: Vec<Finding> = issues
+        .into_iter()
+        .enumerate()
+        .map(|(i, issues)| (i, issues, output.row(i)))
+        .map(|(i, issues, r)| Finding {
             sample_id: labelled.ids[i],
             rank: i32::try_from(r.rank).unwrap_or(i32::MAX),
             suspicion: r.suspicion,
@@ -301,6 +326,7 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -
                 .map(|&(row, similarity)| Neighbour { sample_id: labelled.ids[row as usize], similarity })
                 .collect(),
             cluster: i32::try_from(r.cluster).unwrap_or(i32::MAX),
+            issues,
         })
         .collect();
     findings.sort_by_key(|f| f.rank);
@@ -311,9 +337,13 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -
 fn score_table(
     labelled: &Labelled,
     output: &ScanOutput<'_>,
+    issues: &[Vec<RankedIssue>],
     taxonomy: &Taxonomy,
 ) -> Vec<(&'static str, Column)> {
     let n = output.len();
+    let kinds = |found: &Vec<RankedIssue>| {
+        found.iter().map(|f| f.issue.kind().as_str()).collect::<Vec<_>>().join(" ")
+    };
     let class = |of: &dyn Fn(usize) -> usize| {
         Column::Utf8((0..n).map(|i| taxonomy.class_id(of(i)).to_owned()).collect())
     };
@@ -333,6 +363,7 @@ fn score_table(
         ("within_self_confidence", Column::F32(output.levels.within_self_confidence.clone())),
         ("within_log_margin", Column::F32(output.levels.within_log_margin.clone())),
         ("is_cross_parent", Column::Bool((0..n).map(|i| output.cross_parent(i)).collect())),
+        ("issues", Column::Utf8(issues.iter().map(kinds).collect())),
     ];
     if let Some(report) = &output.fields {
         let odd = |i: usize| report.odd[i].map_or("", |f| report.votes[usize::from(f)].name.as_str());

@@ -7,6 +7,7 @@ pub mod embeddings;
 pub mod exports;
 pub mod idempotency;
 pub mod imports;
+pub mod issues;
 pub mod jobs;
 pub mod reviews;
 pub mod samples;

@@ -25,6 +25,7 @@ static ASSETS: &[Asset] = assets![
     "css/base.css",
     "css/data.css",
     "css/docs.css",
+    "css/health.css",
     "css/review.css",
     "js/api.js",
     "js/dataset.js",

@@ -22,4 +22,5 @@ mod labels;
 mod main_job;
 mod postgres;
 mod rooms;
+mod scan_issues;
 mod support;

@@ -9,6 +9,7 @@ mod docs;
 mod embeddings;
 mod events;
 mod exports;
+mod health;
 mod imports;
 mod jobs;
 mod reviews;
@@ -28,7 +29,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use super::error::{Problem, ProblemBody};
-use super::{health, idempotency, media};
+use super::{health as probes, idempotency, media};
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::store::jobs::Job;
@@ -73,6 +74,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(samples::router())
         .merge(reviews::router())
         .merge(suspects::router())
+        .merge(health::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())
@@ -85,7 +87,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
     let (router, document) = OpenApiRouter::with_openapi(Doc::openapi())
         .nest("/api/v1", v1)
         .merge(media::router())
-        .merge(health::router())
+        .merge(probes::router())
         .split_for_parts();
     router.merge(docs::router(document))
 }

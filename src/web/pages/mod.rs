@@ -2,10 +2,12 @@
 //! the store, fills a view (plain strings) and renders its template; views know no database.
 
 pub(crate) mod address;
+mod clusters;
 mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod health;
 mod import;
 mod jobs;
 mod names;
@@ -39,6 +41,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}", get(dataset::show))
         .route("/datasets/{name}/samples", get(samples::show))
         .route("/datasets/{name}/suspects", get(suspects::show))
+        .route("/datasets/{name}/health", get(health::show))
+        .route("/datasets/{name}/clusters", get(clusters::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))

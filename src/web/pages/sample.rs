@@ -10,9 +10,9 @@ use axum::response::Response;
 use super::error::PageError;
 use super::names::{ClassName, Share};
 use super::reader::{Moment, clock, moment_in};
-use super::suspects::{Vote, filter, status_of, votes};
+use super::suspects::{Vote, distinct, filter, status_of, votes};
 use super::{Reader, address, render};
-use crate::domain::{MediaState, Taxonomy};
+use crate::domain::{Issue, IssueKind, MediaState, Taxonomy};
 use crate::jobs::Services;
 use crate::messages;
 use crate::store::reviews::HistoryEntry;
@@ -33,6 +33,7 @@ pub(super) struct SamplePage {
     pub(super) scan_id: String,
     pub(super) sample: SampleView,
     pub(super) finding: Option<FindingView>,
+    pub(super) duplicates: Vec<DuplicateView>,
     pub(super) neighbours: Vec<NeighbourView>,
     pub(super) history: Vec<HistoryView>,
     pub(super) queue: QueueView,
@@ -75,6 +76,8 @@ pub(super) struct FrameView {
 pub(super) struct FindingView {
     pub(super) rank: String,
     pub(super) reason: String,
+    /// Beside the label.
+    pub(super) issues: Vec<IssueView>,
     pub(super) flagged: bool,
     pub(super) given: ClassName,
     pub(super) given_p: Share,
@@ -84,6 +87,21 @@ pub(super) struct FindingView {
     pub(super) differs: bool,
     pub(super) cross_parent: bool,
     pub(super) detectors: Vec<Vote>,
+}
+
+pub(super) struct IssueView {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+/// A clip that is the same or nearly so.
+pub(super) struct DuplicateView {
+    pub(super) href: String,
+    pub(super) title: String,
+    pub(super) poster: Option<String>,
+    pub(super) video: String,
+    pub(super) class: Option<ClassName>,
+    pub(super) conflicts: bool,
 }
 
 pub(super) struct NeighbourView {
@@ -183,6 +201,13 @@ impl FindingView {
         Self {
             rank: lang.number(i64::from(s.rank)),
             reason: messages::reason(lang, &s.reason, taxonomy),
+            issues: distinct(&s.issues)
+                .filter(|i| i.kind() != IssueKind::Label)
+                .map(|i| IssueView {
+                    name: lang.text(&format!("issue.{}", i.kind().as_str())).to_owned(),
+                    text: messages::issue(lang, i, &s.reason, taxonomy),
+                })
+                .collect(),
             flagged: s.flagged,
             given: ClassName::of(taxonomy, &s.given_class, lang),
             given_p: Share::of(s.self_confidence, lang),
@@ -191,6 +216,38 @@ impl FindingView {
             differs: s.current_class.as_deref() != Some(&s.suggested_class),
             cross_parent: s.reason.cross_parent,
             detectors: votes(page, &s.detectors),
+        }
+    }
+}
+
+/// The near-duplicates that a finding lists, those with another label first.
+fn listed_duplicates(s: &Suspect) -> Vec<i64> {
+    let mut listed = Vec::new();
+    for issue in &s.issues {
+        if let Issue::NearDuplicateConflict { samples, .. } | Issue::NearDuplicate { samples, .. } = issue {
+            listed.extend(samples.iter().filter(|id| !listed.contains(*id)).copied().collect::<Vec<_>>());
+        }
+    }
+    listed.truncate(Issue::LISTED_SAMPLES);
+    listed
+}
+
+impl DuplicateView {
+    pub(super) fn of(
+        page: &Reader,
+        dataset: &str,
+        taxonomy: &Taxonomy,
+        finding: &Suspect,
+        n: &Sample,
+    ) -> Self {
+        let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), n.id);
+        Self {
+            href: address::sample(dataset, &n.external_id, n.id),
+            title: if n.text.title.is_empty() { n.external_id.clone() } else { n.text.title.clone() },
+            poster: (n.media_state == MediaState::Ready).then(|| media("poster")),
+            video: media("media"),
+            class: n.current_class.as_ref().map(|c| ClassName::of(taxonomy, c, page.lang)),
+            conflicts: n.current_class.as_deref() != Some(&finding.given_class),
         }
     }
 }
@@ -246,7 +303,7 @@ impl HistoryView {
 /// Address of a suspect within a queue.
 pub(super) fn queued(dataset: &str, queue: &str, s: &Suspect) -> String {
     let at = address::sample(dataset, &s.external_id, s.sample_id);
-    format!("{at}?{}", address::query(&[("queue", queue), ("rank", &s.rank.to_string())]))
+    format!("{at}?{}", address::query(&[("queue", queue), ("rank", &s.place.to_string())]))
 }
 
 pub(super) async fn show(
@@ -266,6 +323,8 @@ pub(super) async fn show(
     let nearest: Vec<i64> =
         found.iter().flat_map(|f| f.neighbours.iter().take(NEIGHBOURS_SHOWN).map(|n| n.sample_id)).collect();
     let neighbours = store.samples_by_id(dataset.id, &nearest).await?;
+    let same: Vec<i64> = found.iter().flat_map(listed_duplicates).collect();
+    let same = store.samples_by_id(dataset.id, &same).await?;
     let history = store.history(dataset.id, sample.id).await?;
 
     let asked = page.query("queue").unwrap_or("");
@@ -299,6 +358,11 @@ pub(super) async fn show(
             .iter()
             .flat_map(|f| neighbours.iter().map(move |n| (f, n)))
             .map(|(f, n)| NeighbourView::of(&page, &dataset.name, &taxonomy, f, n))
+            .collect(),
+        duplicates: found
+            .iter()
+            .flat_map(|f| same.iter().map(move |n| (f, n)))
+            .map(|(f, n)| DuplicateView::of(&page, &dataset.name, &taxonomy, f, n))
             .collect(),
         history: history.iter().map(|e| HistoryView::of(&page, &taxonomy, e)).collect(),
         queue: walk,
