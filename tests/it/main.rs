@@ -20,4 +20,5 @@ mod labels;
 mod main_job;
 mod postgres;
 mod rooms;
+mod rules;
 mod support;

@@ -10,6 +10,7 @@ mod import;
 mod jobs;
 mod names;
 pub(crate) mod reader;
+mod rules;
 mod sample;
 mod samples;
 mod summary;
@@ -39,6 +40,7 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}", get(dataset::show))
         .route("/datasets/{name}/samples", get(samples::show))
         .route("/datasets/{name}/suspects", get(suspects::show))
+        .route("/datasets/{name}/rules", get(rules::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))
