@@ -12,10 +12,12 @@ pub enum JobKind {
     Scan,
     Train,
     Export,
+    Rule,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 5] = [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export];
+    pub const ALL: [JobKind; 6] =
+        [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rule];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -24,6 +26,7 @@ impl JobKind {
             Self::Scan => "scan",
             Self::Train => "train",
             Self::Export => "export",
+            Self::Rule => "rule",
         }
     }
 

@@ -7,6 +7,7 @@ pub mod job;
 pub mod label;
 pub mod note;
 pub mod review;
+pub mod rule;
 pub mod sample;
 pub mod taxonomy;
 
@@ -17,5 +18,6 @@ pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};
 pub use note::Note;
 pub use review::{Decision, DecisionError};
+pub use rule::{RuleAction, RunState};
 pub use sample::{Field, Gap, MediaState, OcrLine, SampleText, Split};
 pub use taxonomy::{Node, Taxonomy, TaxonomyError};

@@ -11,6 +11,7 @@ pub mod import;
 mod media;
 pub mod progress;
 pub mod queue;
+pub mod rule;
 pub mod scan;
 pub mod snapshot;
 pub mod train;
@@ -72,7 +73,9 @@ impl From<StoreError> for JobError {
     fn from(e: StoreError) -> Self {
         match e {
             e if e.is_transient() => Self::Transient(e.to_string()),
-            StoreError::Rule { .. } | StoreError::NotFound { .. } => Self::failed("rule", &[("why", &e)]),
+            StoreError::Rule { .. } | StoreError::Conflict { .. } | StoreError::NotFound { .. } => {
+                Self::failed("rule", &[("why", &e)])
+            }
             e => Self::broke("doing.store", e),
         }
     }

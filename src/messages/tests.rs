@@ -5,7 +5,8 @@ use super::*;
 use crate::domain::health::Property;
 use crate::domain::issue::{Issue, MediaProblem, TextProblem};
 use crate::domain::{
-    Detector, Field, Gap, IssueKind, JobKind, JobState, LabelCount, LabelSource, Node, Split,
+    Detector, Field, Gap, IssueKind, JobKind, JobState, LabelCount, LabelSource, Node, RuleAction, RunState,
+    Split,
 };
 
 fn parameters(text: &str) -> BTreeSet<&str> {
@@ -115,6 +116,11 @@ fn every_key_in_use_exists() {
 fn every_code_of_the_domain_has_words() {
     let mut keys: Vec<String> = Vec::new();
     keys.extend(JobKind::ALL.map(|k| format!("job_kind.{}", k.as_str())));
+    keys.extend(RuleAction::ALL.map(|a| format!("rule_action.{}", a.as_str())));
+    keys.extend(RuleAction::ALL.map(|a| format!("rule_did.{}", a.as_str())));
+    keys.extend(RuleAction::ALL.map(|a| format!("rule_undone.{}", a.as_str())));
+    keys.extend(RunState::ALL.map(|s| format!("run_state.{}", s.as_str())));
+    keys.extend(LabelSource::ALL.map(|s| format!("retraction.{}", s.as_str())));
     keys.extend(JobState::ALL.map(|s| format!("job_state.{}", s.as_str())));
     keys.extend(LabelSource::ALL.map(|s| format!("label_source.{}", s.as_str())));
     keys.extend(Split::ALL.map(|s| format!("split.{}", s.as_str())));

@@ -23,4 +23,5 @@ mod main_job;
 mod postgres;
 mod rooms;
 mod scan_issues;
+mod rules;
 mod support;

@@ -13,6 +13,7 @@ mod health;
 mod imports;
 mod jobs;
 mod reviews;
+mod rules;
 mod samples;
 mod scans;
 mod snapshots;
@@ -44,7 +45,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         title = "Tamis",
         description = "Finds and fixes wrong labels of short-video datasets.\n\n\
             **Lists** are paged: pass `next` of a page as `cursor` of the following request.\n\n\
-            **Long work** (imports, encodes, scans, trainings, exports) answers 202 with a job; follow it at \
+            **Long work** (imports, encodes, scans, trainings, exports, rules) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
             **Sending again**: every POST takes an `Idempotency-Key`; the same key with the same body gets the \
@@ -58,6 +59,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "imports", description = "Bringing samples in"),
         (name = "samples", description = "One short video with its texts and labels"),
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
+        (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "jobs", description = "Background work"),
@@ -75,6 +77,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(reviews::router())
         .merge(suspects::router())
         .merge(health::router())
+        .merge(rules::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())

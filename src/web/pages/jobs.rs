@@ -177,6 +177,7 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
             })
             .into_iter()
             .collect(),
+        JobKind::Rule => vec![(text("job.see_rules"), format!("{at}/rules"))],
         JobKind::Import | JobKind::Encode => vec![(text("job.see_dataset"), at)],
     }
 }

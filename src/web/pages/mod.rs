@@ -12,6 +12,7 @@ mod import;
 mod jobs;
 mod names;
 pub(crate) mod reader;
+mod rules;
 mod sample;
 mod samples;
 mod summary;
@@ -43,6 +44,7 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/suspects", get(suspects::show))
         .route("/datasets/{name}/health", get(health::show))
         .route("/datasets/{name}/clusters", get(clusters::show))
+        .route("/datasets/{name}/rules", get(rules::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))

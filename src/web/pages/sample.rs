@@ -10,6 +10,7 @@ use axum::response::Response;
 use super::error::PageError;
 use super::names::{ClassName, Share};
 use super::reader::{Moment, clock, moment_in};
+use super::samples::by_rules;
 use super::suspects::{Vote, distinct, filter, status_of, votes};
 use super::{Reader, address, render};
 use crate::domain::{Issue, IssueKind, MediaState, Taxonomy};
@@ -60,6 +61,8 @@ pub(super) struct SampleView {
     pub(super) corrected: bool,
     pub(super) status: &'static str,
     pub(super) status_name: String,
+    /// What rules did to it, worded.
+    pub(super) by_rules: Vec<String>,
 }
 
 pub(super) struct OcrView {
@@ -191,6 +194,7 @@ impl SampleView {
             corrected: s.given_class.is_some() && s.current_class != s.given_class,
             status,
             status_name: lang.text(&format!("status.{status}")).to_owned(),
+            by_rules: by_rules(page, s),
         }
     }
 }
@@ -286,7 +290,13 @@ impl NeighbourView {
 impl HistoryView {
     pub(super) fn of(page: &Reader, taxonomy: &Taxonomy, e: &HistoryEntry) -> Self {
         let lang = page.lang;
-        let kind = if e.kind == "review" { "decision" } else { "label_source" };
+        let kind = match e.kind.as_str() {
+            "review" => "decision",
+            "retraction" => "retraction",
+            "rule" => "rule_did",
+            "rule_undone" => "rule_undone",
+            _ => "label_source",
+        };
         let classes = e.classes.iter().map(|c| taxonomy.path_name(c, lang.tag()));
         let classes =
             classes.zip(&e.classes).map(|(path, id)| if path.is_empty() { id.clone() } else { path });

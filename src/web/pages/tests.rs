@@ -221,6 +221,8 @@ fn sample(i: i64, class: &str) -> Sample {
         label_author: Some("import".into()),
         decided_at: Some(at(9)),
         review: None,
+        flagged_by: vec![],
+        excluded_by: vec!["too short".into()],
     }
 }
 
@@ -533,6 +535,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 classes: suspects::class_groups(&page, &t, Some("eye")),
                 splits: suspects::picks(&page, &Split::ALL, Split::as_str, "split", Some(Split::Train)),
                 gaps: suspects::picks(&page, &Gap::ALL, Gap::as_str, "gap", None),
+                rules: vec![suspects::Pick { value: "short".into(), name: "short".into(), chosen: true }],
+                exclusions: vec![],
                 filtered: true,
                 first: Some(format!("{href}/samples")),
                 next: Some(format!("{href}/samples?after=4")),
