@@ -126,6 +126,20 @@ impl<T: Real> Counted<T> {
     }
 }
 
+/// Checks that `p` holds probabilities: finite, in [0, 1], rows that sum to 1. O(N k).
+///
+/// # Errors
+/// The first row that does not, with column and value.
+pub fn check_probabilities(p: ndarray::ArrayView2<'_, f32>) -> Result<(), DetectError> {
+    let mut buffer: Vec<f32> = Vec::new();
+    for (row, values) in p.rows().into_iter().enumerate() {
+        buffer.clear();
+        buffer.extend(values);
+        check_values(&buffer, row)?;
+    }
+    Ok(())
+}
+
 pub(super) fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
     check_length("labels", n, labels.len())?;
     if n == 0 {

@@ -9,6 +9,7 @@ pub mod export;
 mod features;
 pub mod import;
 mod media;
+pub mod predictions;
 pub mod progress;
 pub mod queue;
 pub mod scan;

@@ -1,7 +1,8 @@
 //! Detectors over one snapshot with one set of embeddings: snapshot, encode what is missing, places,
-//! out-of-fold probabilities, judgement, findings.
+//! out-of-fold probabilities (or an uploaded array of them), judgement, findings.
 
 mod checkpoint;
+mod head;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,22 +14,30 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoints;
+use self::head::Head;
 use super::progress::Progress;
 use super::vectors::{self, Features};
-use super::{JobError, Services, encode, snapshot};
+use super::{JobError, Services, encode, predictions, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
 use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
 use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
-use crate::train::{FoldPath, LinearParams, fit_fold_path, grid_for_fold, possible_folds, select};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScanArgs {
     /// Scan this snapshot (id or prefix) instead of a fresh one of the current labels.
     pub snapshot: Option<String>,
+    /// Use these uploaded predictions, on their snapshot, instead of heads of the scan's own.
+    pub predictions: Option<Uuid>,
+}
+
+/// What a start of the job leaves for the next one, should its worker die.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    snapshot: String,
 }
 
 /// Fewest labelled samples that can be judged by each other.
@@ -41,7 +50,15 @@ pub(crate) async fn run(
     progress: &Progress,
 ) -> Result<Value, JobError> {
     progress.stage("snapshot", None);
-    let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "scan").await?;
+    let uploaded = match args.predictions {
+        Some(id) => Some(services.store.prediction_set(dataset, id).await?),
+        None => None,
+    };
+    // labels that were decided since the first start would make the finished folds worthless
+    let begun = progress.last_checkpoint::<Begun>().map(|b| b.snapshot);
+    let named = begun.or(args.snapshot).or(uploaded.as_ref().map(|u| u.snapshot_id.clone()));
+    let snapshot = snapshot::named_or_fresh(services, dataset, named.as_deref(), "scan").await?;
+    progress.checkpoint(&Begun { snapshot: snapshot.id.clone() }).await?;
     let taxonomy = services.store.taxonomy(dataset).await?;
     encode::missing(services, dataset, progress).await?;
     progress.stage("load_features", None);
@@ -50,22 +67,33 @@ pub(crate) async fn run(
         return Err(JobError::failed("too_few_labels", &[("n", &labelled.ids.len()), ("least", &LEAST)]));
     }
     let features = vectors::features(services, dataset, &labelled.ids, &Field::ALL).await?;
-    if features.blocks.is_empty() {
-        return Err(JobError::failed("nothing_encoded", &[]));
-    }
     let encoders = features.blocks.clone();
     let ground = Arc::new(Ground { features, labelled });
-    let places = Arc::new(places(services, &ground, progress).await?);
+    let places = match ground.features.blocks.is_empty() {
+        true => None,
+        false => Some(Arc::new(places(services, &ground, progress).await?)),
+    };
     let checkpoints = Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
-    let paths = folds(services, &checkpoints, &ground, &places, progress).await?;
+    let head = match (uploaded, &places) {
+        (Some(set), _) => {
+            progress.stage("load_predictions", None);
+            let p = predictions::load(services, &set, &ground.labelled.ids, &taxonomy).await?;
+            Head::Uploaded(set, p)
+        }
+        (None, Some(places)) => {
+            Head::Folds(head::folds(services, &checkpoints, &ground, places, progress).await?)
+        }
+        (None, None) => return Err(JobError::failed("nothing_encoded", &[])),
+    };
 
     let p = progress.clone();
-    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places.clone());
+    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places);
     // its job's id: a second start of the same job, after a crash, makes no second one
     let id = progress.job_id;
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
     p.stage("fusion", None);
-    let judged = tokio::task::spawn_blocking(move || judge(&tree, &on, &at, &paths, &about, &p)).await?;
+    let judged =
+        tokio::task::spawn_blocking(move || judge(&tree, &on, at.as_deref(), head, &about, &p)).await?;
     progress.check()?;
     let Judged { findings, scores, mut summary, estimated_errors } = judged?;
 
@@ -175,47 +203,6 @@ async fn places(services: &Services, ground: &Arc<Ground>, progress: &Progress) 
     found.map_err(|e| JobError::broke("stage.neighbours", e))
 }
 
-/// Probabilities of every labelled sample by heads that never saw it nor a near-duplicate of it; C by the
-/// noisy log-loss. Each finished fold is kept until the scan is, so that a job that is started again goes
-/// on with the next one.
-async fn folds(
-    services: &Services,
-    checkpoints: &Checkpoints,
-    ground: &Arc<Ground>,
-    places: &Arc<Places>,
-    progress: &Progress,
-) -> Result<Vec<FoldPath>, JobError> {
-    let config = services.config.scan.clone();
-    progress.stage("out_of_fold", Some(config.folds));
-    let y = &ground.labelled.y;
-    let (split, n_folds) =
-        possible_folds(y, ground.labelled.n_classes, config.folds, &places.fold_groups(), config.seed);
-    let split = Arc::new(split);
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(n_folds);
-    for fold in 0..n_folds {
-        let path = match checkpoints.load(&services.blobs, fold).await? {
-            Some(path) => path,
-            None => {
-                let (on, split, p) = (ground.clone(), split.clone(), progress.clone());
-                let grid = grid_for_fold(&paths, &config.c_grid);
-                let path = tokio::task::spawn_blocking(move || {
-                    let x = on.features.matrix.view();
-                    let (y, k) = (&on.labelled.y, on.labelled.n_classes);
-                    fit_fold_path(x, y, k, &split, fold, &grid, &LinearParams::for_folds(), &|_| p.go_on())
-                })
-                .await?;
-                progress.check()?;
-                let path = path.map_err(|e| JobError::broke("stage.out_of_fold", e))?;
-                checkpoints.save(&services.blobs, fold, &path).await?;
-                path
-            }
-        };
-        paths.push(path);
-        progress.add(1);
-    }
-    Ok(paths)
-}
-
 /// What is written of a scan.
 struct Judged {
     findings: Vec<Finding>,
@@ -228,21 +215,21 @@ struct Judged {
 fn judge(
     taxonomy: &Taxonomy,
     ground: &Ground,
-    places: &Places,
-    paths: &[FoldPath],
+    places: Option<&Places>,
+    head: Head,
     about: &[(String, String)],
     progress: &Progress,
 ) -> Result<Judged, JobError> {
     let labelled = &ground.labelled;
-    let selection = select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
+    let (probabilities, about_head) = head.probabilities(labelled.n_classes)?;
     let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
-    let probabilities = selection.probabilities.view();
+    let probabilities = probabilities.view();
     let fields = ground.features.by_field();
     let fields: Vec<(String, ArrayView2<'_, f32>)> =
         fields.iter().map(|(field, x)| (field.as_str().to_owned(), x.view())).collect();
     let input = ScanInput {
         fields: &fields,
-        places: Some(places),
+        places,
         labels: &labels,
         class_roots: &labelled.class_roots,
         probabilities: &probabilities,
@@ -260,8 +247,7 @@ fn judge(
         scores,
         summary: json!({
             "noise": with_class_ids(&output, taxonomy),
-            "head": {"c": selection.c, "log_losses": selection.log_losses,
-                     "temperatures": selection.temperatures, "folds": paths.len()},
+            "head": about_head,
             "pool": output.fused.weights,
         }),
         estimated_errors: output.noise.estimated_errors,
@@ -274,6 +260,8 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -
         .map(|i| (i, output.row(i)))
         .map(|(i, r)| Finding {
             sample_id: labelled.ids[i],
+            place: i32::try_from(r.rank).unwrap_or(i32::MAX),
+            audit: None,
             rank: i32::try_from(r.rank).unwrap_or(i32::MAX),
             suspicion: r.suspicion,
             flagged: r.flagged,

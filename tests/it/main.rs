@@ -19,5 +19,7 @@ mod jobs;
 mod labels;
 mod main_job;
 mod postgres;
+mod predictions;
 mod rooms;
+mod scans;
 mod support;

@@ -11,6 +11,7 @@ mod events;
 mod exports;
 mod imports;
 mod jobs;
+mod predictions;
 mod reviews;
 mod samples;
 mod scans;
@@ -81,7 +82,11 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(jobs::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .merge(imports::router().layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)));
+        .merge(
+            imports::router()
+                .merge(predictions::router())
+                .layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)),
+        );
     let (router, document) = OpenApiRouter::with_openapi(Doc::openapi())
         .nest("/api/v1", v1)
         .merge(media::router())

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Accepted, accepted, check_snapshot};
 use crate::jobs::Services;
 use crate::jobs::scan::ScanArgs;
+use crate::store::StoreError;
 use crate::store::jobs::Job;
 use crate::store::scans::Scan;
 use crate::web::error::Problem;
@@ -36,7 +37,8 @@ async fn list(
 
 /// Scan
 ///
-/// Takes a snapshot and embeds what is missing first. The body may be left out.
+/// Takes a snapshot and embeds what is missing first. The body may be left out. With `predictions` it
+/// judges their snapshot by them, without training heads of its own.
 #[utoipa::path(post, path = "/datasets/{dataset}/scans", tag = "rounds",
     params(("dataset" = String, Path, description = "Id or name")), request_body = Option<ScanArgs>,
     responses((status = 202, description = "Queued", body = Job, headers(("Location" = String, description = "The job")))))]
@@ -47,8 +49,28 @@ async fn create(
 ) -> Result<Accepted, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     check_snapshot(&services, dataset.id, args.snapshot.as_deref()).await?;
+    check_predictions(&services, dataset.id, &args).await?;
     let job = services.enqueue_scan(dataset.id, &args).await?;
     accepted(&services, job).await
+}
+
+/// Predictions named in a body are the dataset's, and of the snapshot that it names.
+async fn check_predictions(services: &Services, dataset: Uuid, args: &ScanArgs) -> Result<(), Problem> {
+    let Some(id) = args.predictions else { return Ok(()) };
+    let set = match services.store.prediction_set(dataset, id).await {
+        Err(StoreError::NotFound { .. }) => {
+            let why = format!("there are no predictions {id}");
+            return Err(Problem::invalid("predictions", "unknown_predictions", why));
+        }
+        other => other?,
+    };
+    match &args.snapshot {
+        Some(snapshot) if services.store.snapshot(dataset, snapshot).await?.id != set.snapshot_id => {
+            let why = format!("these predictions are for snapshot {}: leave snapshot out", set.snapshot_id);
+            Err(Problem::invalid("predictions", "other_snapshot", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One scan

@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::error::PageError;
 use super::jobs::JobView;
 use super::names::{ClassName, bar, score, short};
+use super::predictions::PredictionsView;
 use super::reader::Moment;
 use super::summary::{NoiseView, noise};
 use super::{Reader, address, render};
@@ -44,6 +45,7 @@ pub(super) struct DatasetPage {
     pub(super) snapshots: Vec<SnapshotView>,
     pub(super) trainings: Vec<TrainingView>,
     pub(super) exports: Vec<ExportView>,
+    pub(super) predictions: PredictionsView,
 }
 
 /// A count with its name and, where there is a whole, its share of it.
@@ -271,8 +273,11 @@ pub(super) async fn show(
     let snapshots = store.snapshots(id, None, RECENT).await?.items;
     let trainings = store.trainings(id, None, RECENT).await?.items;
     let exports = store.exports(id, None, RECENT).await?.items;
+    let sets = store.prediction_sets(id, None, RECENT).await?.items;
+    let newest = snapshots.first().map(|s| s.id.as_str());
     let (facts, gaps) = facts(&page, &counts, &href);
     render(&DatasetPage {
+        predictions: PredictionsView::of(&page, &sets, &api, newest),
         facts,
         gaps,
         noise: scan.as_ref().and_then(|s| noise(&page, &taxonomy, &s.summary)),

@@ -9,6 +9,7 @@ mod error;
 mod import;
 mod jobs;
 mod names;
+mod predictions;
 pub(crate) mod reader;
 mod sample;
 mod samples;

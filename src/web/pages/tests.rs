@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::dataset::*;
+use super::predictions::PredictionsView;
 use super::*;
 use crate::domain::{Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy};
 use crate::domain::{Gap, JobKind, JobState, LabelSource, Note};
@@ -271,6 +272,17 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         blob: "x".into(),
         created_at: at(11),
     };
+    let predictions = crate::store::predictions::PredictionSet {
+        id: Uuid::nil(),
+        snapshot_id: snapshot.id.clone(),
+        model: "swin-b, 5 folds".into(),
+        author: "local".into(),
+        n_rows: 3_088,
+        n_classes: 9,
+        n_left_out: 0,
+        blob: "x".into(),
+        created_at: at(11),
+    };
     let jobs = || {
         vec![
             jobs::JobView::of(&page, &job(JobKind::Scan, JobState::Running), Some(name)),
@@ -364,6 +376,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 snapshots: vec![SnapshotView::of(&page, &snapshot)],
                 trainings: vec![TrainingView::of(&training(1, 0.0), href)],
                 exports: vec![],
+                predictions: PredictionsView::of(&page, &[predictions], &format!("/api/v1{href}"), None),
             }),
         ),
         (
