@@ -5,6 +5,7 @@
 //! [`scan::scan`] judges the labels.
 
 pub mod annotators;
+pub mod audits;
 pub mod clusters;
 pub mod confident;
 pub mod duplicates;
@@ -16,6 +17,7 @@ pub mod fusion;
 mod golden;
 pub mod hierarchy;
 pub mod imbalance;
+pub mod meta;
 pub mod neighbours;
 pub mod noise;
 pub mod non_iid;
@@ -27,7 +29,7 @@ pub mod scan;
 pub mod text_quality;
 pub mod value;
 
-pub use confident::Counted;
+pub use confident::{Counted, check_probabilities};
 pub use error::DetectError;
 pub use filters::{Filter, label_issues};
 pub use neighbours::Neighbours;

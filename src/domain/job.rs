@@ -12,10 +12,13 @@ pub enum JobKind {
     Scan,
     Train,
     Export,
+    /// Learns the order of a scan's findings from reviews.
+    Rerank,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 5] = [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export];
+    pub const ALL: [JobKind; 6] =
+        [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rerank];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -24,6 +27,7 @@ impl JobKind {
             Self::Scan => "scan",
             Self::Train => "train",
             Self::Export => "export",
+            Self::Rerank => "rerank",
         }
     }
 

@@ -17,7 +17,7 @@ use self::checkpoint::Checkpoints;
 use self::head::Head;
 use super::progress::Progress;
 use super::vectors::{self, Features};
-use super::{JobError, Services, encode, predictions, snapshot};
+use super::{JobError, Services, encode, predictions, rerank, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
 use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     let judged =
         tokio::task::spawn_blocking(move || judge(&tree, &on, at.as_deref(), head, &about, &p)).await?;
     progress.check()?;
-    let Judged { findings, scores, mut summary, estimated_errors } = judged?;
+    let Judged { mut findings, scores, mut summary, estimated_errors } = judged?;
 
     progress.stage("save", None);
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
@@ -103,6 +103,8 @@ pub(crate) async fn run(
     let counts = services.store.dataset_counts(dataset).await?;
     let flagged: Vec<i64> = findings.iter().filter(|f| f.flagged).map(|f| f.sample_id).collect();
     let n_flagged = flagged.len();
+    let config = &services.config.scan;
+    let every = rerank::slip_audits_in(&mut findings, config.audit_share, &snapshot.id, config.seed);
     if let Some(map) = summary.as_object_mut() {
         map.insert("fields".into(), json!(encoders));
         map.insert("neighbours".into(), json!(services.config.scan.neighbours));
@@ -120,7 +122,10 @@ pub(crate) async fn run(
     };
     progress.check()?;
     services.store.insert_scan(dataset, &scan, &findings).await?;
+    services.store.set_audit_every(id, i32::try_from(every).unwrap_or(0)).await?;
     checkpoints.clear(&services.blobs, services.config.scan.folds).await?;
+    // reviews of earlier scans may be enough to learn from
+    services.rerank_if_due(dataset).await?;
     Ok(json!({
         "scan_id": id,
         "snapshot_id": snapshot.id,
@@ -337,6 +342,15 @@ fn score_table(
             ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
             ("outlier_score", Column::F32(places.outliers.score.clone())),
         ]);
+        if let Some(space) = &output.space {
+            let cluster_share =
+                (0..n).map(|i| space.cluster_labels.share(places.clusters[i], labelled.y[i])).collect();
+            columns.extend([
+                ("neighbour_agreement", Column::F32(space.agreement.clone())),
+                ("cluster_share", Column::F32(cluster_share)),
+                ("near_duplicate_conflict", Column::Bool(space.conflicting.clone())),
+            ]);
+        }
         columns.push(("cluster", Column::I32(places.clusters.iter().map(|&c| c as i32).collect())));
     }
     columns

@@ -8,6 +8,7 @@ pub mod exports;
 pub mod idempotency;
 pub mod imports;
 pub mod jobs;
+pub mod learning;
 pub mod predictions;
 pub mod reviews;
 pub mod samples;

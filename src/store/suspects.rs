@@ -1,4 +1,4 @@
-//! The findings of a scan as reviewers walk through them: rank order, filters, keyset paging.
+//! The findings of a scan as reviewers walk through them: order of review, filters, keyset paging.
 
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
@@ -44,7 +44,10 @@ pub struct Suspect {
     pub external_id: String,
     pub title: String,
     pub rank: i32,
+    /// Place in the order of review: by rank, with samples drawn at random in between.
+    pub place: i32,
     pub suspicion: f32,
+    /// To be reviewed: the scan doubts its label, or it was drawn at random (which is not told).
     pub flagged: bool,
     /// The label that the scan judged: the current one at the time of its snapshot.
     pub given_class: String,
@@ -69,6 +72,7 @@ struct Row {
     external_id: String,
     title: String,
     rank: i32,
+    place: i32,
     suspicion: f32,
     flagged: bool,
     given_class: String,
@@ -94,6 +98,7 @@ impl TryFrom<Row> for Suspect {
             external_id: r.external_id,
             title: r.title,
             rank: r.rank,
+            place: r.place,
             suspicion: r.suspicion,
             flagged: r.flagged,
             given_class: r.given_class,
@@ -117,7 +122,8 @@ impl TryFrom<Row> for Suspect {
     }
 }
 
-const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.suspicion, f.flagged, f.given_class, \
+const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.place, f.suspicion, \
+    (f.flagged or f.audit is not null) as flagged, f.given_class, \
     c.class as current_class, f.suggested_class, f.suggested_p, f.self_confidence, f.normalized_margin, f.detectors, \
     f.reason, f.neighbours, f.cluster, r.decision as review, s.media_state = 'ready' as has_media, s.duration_ms \
     from findings f join samples s on s.id = f.sample_id \
@@ -129,7 +135,7 @@ impl Store {
         let mut q = QueryBuilder::new(COLUMNS);
         q.push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
         if !filter.all {
-            q.push(" and f.flagged");
+            q.push(" and (f.flagged or f.audit is not null)");
         }
         if let Some(class) = &filter.class {
             // the node itself and every leaf below it
@@ -172,7 +178,7 @@ impl Store {
         q
     }
 
-    /// Suspects after `after` (a rank; 0: from the top), most suspicious first.
+    /// Suspects after `after` (a place; 0: from the top), in the order of review.
     pub async fn suspects(
         &self,
         dataset: Uuid,
@@ -182,13 +188,13 @@ impl Store {
         limit: i64,
     ) -> Result<Page<Suspect>> {
         let mut q = Self::suspects_query(dataset, scan, filter);
-        q.push(" and f.rank > ").push_bind(after).push(" order by f.rank limit ").push_bind(limit + 1);
+        q.push(" and f.place > ").push_bind(after).push(" order by f.place limit ").push_bind(limit + 1);
         let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
         let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(suspects, limit, |s| s.rank.to_string()))
+        Ok(Page::cut(suspects, limit, |s| s.place.to_string()))
     }
 
-    /// Suspects before `before` (a rank), nearest first: for turning pages back.
+    /// Suspects before `before` (a place), nearest first: for turning pages back.
     pub async fn suspects_before(
         &self,
         dataset: Uuid,
@@ -198,10 +204,13 @@ impl Store {
         limit: i64,
     ) -> Result<Page<Suspect>> {
         let mut q = Self::suspects_query(dataset, scan, filter);
-        q.push(" and f.rank < ").push_bind(before).push(" order by f.rank desc limit ").push_bind(limit + 1);
+        q.push(" and f.place < ")
+            .push_bind(before)
+            .push(" order by f.place desc limit ")
+            .push_bind(limit + 1);
         let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
         let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(suspects, limit, |s| s.rank.to_string()))
+        Ok(Page::cut(suspects, limit, |s| s.place.to_string()))
     }
 
     /// What the scan says of one sample; `None` when it was not part of it.

@@ -29,6 +29,7 @@ const PROMISED: &[&str] = &[
     "get /api/v1/datasets/{dataset}/scans",
     "post /api/v1/datasets/{dataset}/scans",
     "get /api/v1/datasets/{dataset}/scans/{scan}",
+    "get /api/v1/datasets/{dataset}/scans/{scan}/learning",
     "post /api/v1/datasets/{dataset}/encodes",
     "get /api/v1/datasets/{dataset}/embeddings",
     "get /api/v1/datasets/{dataset}/embeddings/{file}/vectors.parquet",

@@ -17,6 +17,7 @@ mod browser;
 mod imports;
 mod jobs;
 mod labels;
+mod learning;
 mod main_job;
 mod postgres;
 mod predictions;

@@ -36,7 +36,7 @@ async fn post_form(app: &TestApp, path: &str, parts: &[(&str, Option<&str>, &[u8
     app.send(request.body(Body::from(body)).unwrap()).await
 }
 
-async fn upload(app: &TestApp, snapshot: &str, name: &str, array: &[u8]) -> Answer {
+pub(crate) async fn upload(app: &TestApp, snapshot: &str, name: &str, array: &[u8]) -> Answer {
     let path = format!("/api/v1/datasets/d/snapshots/{snapshot}/predictions");
     let parts = [
         ("model", None, &b"swin"[..]),
@@ -47,7 +47,7 @@ async fn upload(app: &TestApp, snapshot: &str, name: &str, array: &[u8]) -> Answ
     post_form(app, &path, &parts).await
 }
 
-async fn snapshot(app: &TestApp) -> String {
+pub(crate) async fn snapshot(app: &TestApp) -> String {
     let answer = app.post_json("/api/v1/datasets/d/snapshots", &json!({"reason": "to predict"})).await;
     answer.json()["id"].as_str().unwrap().to_owned()
 }

@@ -26,7 +26,7 @@ struct OfScan {
 
 /// List suspects
 ///
-/// In rank order. Without any scan the answer is 404 with the code `no_scan`.
+/// In the order of review: by rank, with some samples drawn at random in between. Without any scan the answer is 404 with the code `no_scan`.
 #[utoipa::path(get, path = "/datasets/{dataset}/suspects", tag = "suspects",
     params(("dataset" = String, Path, description = "Id or name"), SuspectFilter, OfScan, PageParams),
     responses((status = 200, description = "A page", body = Paged<Suspect>)))]

@@ -8,6 +8,7 @@ mod docs;
 mod error;
 mod import;
 mod jobs;
+mod learning;
 mod names;
 mod predictions;
 pub(crate) mod reader;

@@ -181,7 +181,7 @@ impl FindingView {
     pub(super) fn of(page: &Reader, taxonomy: &Taxonomy, s: &Suspect) -> Self {
         let lang = page.lang;
         Self {
-            rank: lang.number(i64::from(s.rank)),
+            rank: lang.number(i64::from(s.place)),
             reason: messages::reason(lang, &s.reason, taxonomy),
             flagged: s.flagged,
             given: ClassName::of(taxonomy, &s.given_class, lang),
@@ -246,7 +246,7 @@ impl HistoryView {
 /// Address of a suspect within a queue.
 pub(super) fn queued(dataset: &str, queue: &str, s: &Suspect) -> String {
     let at = address::sample(dataset, &s.external_id, s.sample_id);
-    format!("{at}?{}", address::query(&[("queue", queue), ("rank", &s.rank.to_string())]))
+    format!("{at}?{}", address::query(&[("queue", queue), ("rank", &s.place.to_string())]))
 }
 
 pub(super) async fn show(
@@ -274,7 +274,7 @@ pub(super) async fn show(
         filter(|name| pairs.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.clone()));
     let queue = address::query(&kept);
     let rank =
-        page.query("rank").and_then(|r| r.parse().ok()).or(found.as_ref().map(|f| f.rank)).unwrap_or(0);
+        page.query("rank").and_then(|r| r.parse().ok()).or(found.as_ref().map(|f| f.place)).unwrap_or(0);
     let mut walk = QueueView {
         list: format!(
             "{}/suspects?{}",

@@ -1,4 +1,4 @@
-//! `/datasets/{name}/suspects`: the flagged samples in rank order, by filter, page by page. The
+//! `/datasets/{name}/suspects`: the flagged samples in the order of review, by filter, page by page. The
 //! whole state is in the address, so it can be shared.
 
 use askama::Template;
@@ -144,14 +144,14 @@ impl SuspectRow {
         let lang = page.lang;
         let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), s.sample_id);
         let status = status_of(s.review.as_deref());
-        let mut query = vec![("rank", s.rank.to_string())];
+        let mut query = vec![("rank", s.place.to_string())];
         if !queue.is_empty() {
             query.insert(0, ("queue", queue.to_owned()));
         }
         let at = address::sample(dataset, &s.external_id, s.sample_id);
         Self {
             href: format!("{at}?{}", address::query(&query)),
-            rank: lang.number(i64::from(s.rank)),
+            rank: lang.number(i64::from(s.place)),
             title: s.title.clone(),
             external_id: s.external_id.clone(),
             poster: s.has_media.then(|| media("poster")),
@@ -220,15 +220,15 @@ pub(super) async fn show(
             }
         },
     };
-    suspects.sort_by_key(|s| s.rank);
+    suspects.sort_by_key(|s| s.place);
     let href = format!("{}/suspects", address::dataset(&dataset.name));
     let turn = |name: &'static str, rank: Option<i32>| {
         let mut query = kept.clone();
         query.push((name, rank?.to_string()));
         Some(format!("{href}?{}", address::query(&query)))
     };
-    let previous = more_before.then(|| turn("before", suspects.first().map(|s| s.rank))).flatten();
-    let next = more_after.then(|| turn("after", suspects.last().map(|s| s.rank))).flatten();
+    let previous = more_before.then(|| turn("before", suspects.first().map(|s| s.place))).flatten();
+    let next = more_after.then(|| turn("after", suspects.last().map(|s| s.place))).flatten();
     let queue = address::query(&kept);
     render(&SuspectsPage {
         scan: scan.as_ref().map(|s| ScanLine::of(&page, s)),

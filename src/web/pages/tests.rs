@@ -9,6 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::dataset::*;
+use super::learning::LearningView;
 use super::predictions::PredictionsView;
 use super::*;
 use crate::domain::{Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy};
@@ -67,6 +68,7 @@ fn suspect(i: i64) -> Suspect {
         external_id: format!("clip/{i:04} a"),
         title: title[i as usize % 4].into(),
         rank: i as i32 + 1,
+        place: i as i32 + 1,
         suspicion: p,
         flagged: i < 20,
         given_class: given.into(),
@@ -283,6 +285,26 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         blob: "x".into(),
         created_at: at(11),
     };
+    let share = |n, hits, low, high| crate::detect::audits::Share { n, hits, low, high };
+    let learning = crate::jobs::rerank::Learning {
+        reviews: 312,
+        needed: 200,
+        model: Some(crate::detect::meta::MetaReport {
+            reviews: 300,
+            wrong: 188,
+            adopted: true,
+            log_loss: 0.412,
+            log_loss_before: 0.633,
+            auroc: 0.871,
+            auroc_before: 0.702,
+            c: 0.1,
+            coefficients: vec![0.5],
+        }),
+        audited: crate::detect::audits::Audited {
+            wrong: share(30, 3, 0.035, 0.256),
+            precision: share(6, 4, 0.3, 0.903),
+        },
+    };
     let jobs = || {
         vec![
             jobs::JobView::of(&page, &job(JobKind::Scan, JobState::Running), Some(name)),
@@ -376,6 +398,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 snapshots: vec![SnapshotView::of(&page, &snapshot)],
                 trainings: vec![TrainingView::of(&training(1, 0.0), href)],
                 exports: vec![],
+                learning: Some(LearningView::of(&page, &learning, 3_088)),
                 predictions: PredictionsView::of(&page, &[predictions], &format!("/api/v1{href}"), None),
             }),
         ),
