@@ -78,6 +78,9 @@ enum Command {
     Scan {
         /// Dataset
         name: String,
+        /// Use uploaded predictions (their id) instead of training heads
+        #[arg(long, value_name = "ID")]
+        predictions: Option<uuid::Uuid>,
         #[arg(long)]
         json: bool,
     },
@@ -177,7 +180,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             demo::run(config(Some(&serve))?, no_serve || json, json).await
         }
         Command::Import(arguments) => import::run(config(None)?, arguments).await,
-        Command::Scan { name, json } => work::scan(config(None)?, &name, json).await,
+        Command::Scan { name, predictions, json } => {
+            work::scan(config(None)?, &name, predictions, json).await
+        }
         Command::Export { name, format, out } => work::export(config(None)?, &name, &format, &out).await,
         Command::Train { name, recipe, json } => work::train(config(None)?, &name, recipe, json).await,
         Command::Worker => work::worker(config(None)?).await,

@@ -163,6 +163,19 @@ impl Counted {
 
 /// Any combination of what a verdict may be.
 const VERDICTS: usize = 8;
+/// Checks that `p` holds probabilities: finite, in [0, 1], rows that sum to 1. O(N k).
+///
+/// # Errors
+/// The first row that does not, with column and value.
+pub fn check_probabilities(p: ndarray::ArrayView2<'_, f32>) -> Result<(), DetectError> {
+    let mut buffer: Vec<f32> = Vec::new();
+    for (row, values) in p.rows().into_iter().enumerate() {
+        buffer.clear();
+        buffer.extend(values);
+        check_values(&buffer, row)?;
+    }
+    Ok(())
+}
 
 pub(super) fn check(n: usize, k: usize, labels: &[u32]) -> Result<(), DetectError> {
     check_length("labels", n, labels.len())?;

@@ -5,6 +5,7 @@
 //! [`scan::scan`] judges the labels.
 
 pub mod annotators;
+pub mod audits;
 pub mod cluster_words;
 pub mod clusters;
 pub mod confident;
@@ -18,6 +19,7 @@ mod golden;
 pub mod hierarchy;
 pub mod imbalance;
 pub mod media_faults;
+pub mod meta;
 pub mod neighbours;
 pub mod noise;
 pub mod non_iid;
@@ -29,7 +31,7 @@ pub mod scan;
 pub mod text_quality;
 pub mod value;
 
-pub use confident::Counted;
+pub use confident::{Counted, check_probabilities};
 pub use error::DetectError;
 pub use filters::{Filter, label_issues};
 pub use neighbours::Neighbours;

@@ -68,6 +68,10 @@ pub struct Finding {
     pub sample_id: i64,
     /// 1 = most suspicious.
     pub rank: i32,
+    /// Place in the order of review, from 1: by rank, with audits slipped in.
+    pub place: i32,
+    /// Number in the random draw of audits, from 1; see `detect::audits`.
+    pub audit: Option<i32>,
     /// In [0, 1]; higher is worse.
     pub suspicion: f32,
     /// Among the worst as many as the scan estimates to be wrong (`detect::noise`).

@@ -13,11 +13,13 @@ pub enum JobKind {
     Train,
     Export,
     Rule,
+    /// Learns the order of a scan's findings from reviews.
+    Rerank,
 }
 
 impl JobKind {
     pub const ALL: [JobKind; 6] =
-        [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rule];
+        [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rule, Self::Rerank];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,6 +29,7 @@ impl JobKind {
             Self::Train => "train",
             Self::Export => "export",
             Self::Rule => "rule",
+            Self::Rerank => "rerank",
         }
     }
 

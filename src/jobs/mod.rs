@@ -9,8 +9,10 @@ pub mod export;
 mod features;
 pub mod import;
 mod media;
+pub mod predictions;
 pub mod progress;
 pub mod queue;
+pub mod rerank;
 pub mod rule;
 pub mod scan;
 pub mod snapshot;
@@ -143,6 +145,11 @@ impl Services {
     pub async fn enqueue_export(&self, dataset: Uuid, args: &export::ExportArgs) -> Result<Uuid, JobError> {
         args.check()?;
         self.enqueue(JobKind::Export, Some(dataset), args).await
+    }
+
+    /// The order of the scan's findings learns from reviews.
+    pub async fn enqueue_rerank(&self, dataset: Uuid, args: &rerank::RerankArgs) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Rerank, Some(dataset), args).await
     }
 
     async fn enqueue<A: serde::Serialize>(

@@ -1,7 +1,8 @@
 //! Detectors over one snapshot with one set of embeddings: snapshot, encode what is missing, places,
-//! out-of-fold probabilities, judgement, findings.
+//! out-of-fold probabilities (or an uploaded array of them), judgement, findings.
 
 mod checkpoint;
+mod head;
 mod health;
 mod issues;
 mod told;
@@ -16,11 +17,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoints;
+use self::head::Head;
 use self::health::Facts;
 use self::told::Told;
 use super::progress::Progress;
 use super::vectors::{self, Features};
-use super::{JobError, Services, encode, snapshot};
+use super::{JobError, Services, encode, predictions, rerank, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
 use crate::domain::health::Cluster;
@@ -28,13 +30,20 @@ use crate::domain::{Field, Finding, Neighbour, RankedIssue, Reason, Taxonomy};
 use crate::exchange::columnar::{Column, write_table};
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
-use crate::train::{FoldPath, LinearParams, fit_fold_path, grid_for_fold, possible_folds, select};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScanArgs {
     /// Scan this snapshot (id or prefix) instead of a fresh one of the current labels.
     pub snapshot: Option<String>,
+    /// Use these uploaded predictions, on their snapshot, instead of heads of the scan's own.
+    pub predictions: Option<Uuid>,
+}
+
+/// What a start of the job leaves for the next one, should its worker die.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    snapshot: String,
 }
 
 /// Fewest labelled samples that can be judged by each other.
@@ -47,7 +56,15 @@ pub(crate) async fn run(
     progress: &Progress,
 ) -> Result<Value, JobError> {
     progress.stage("snapshot", None);
-    let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "scan").await?;
+    let uploaded = match args.predictions {
+        Some(id) => Some(services.store.prediction_set(dataset, id).await?),
+        None => None,
+    };
+    // labels that were decided since the first start would make the finished folds worthless
+    let begun = progress.last_checkpoint::<Begun>().map(|b| b.snapshot);
+    let named = begun.or(args.snapshot).or(uploaded.as_ref().map(|u| u.snapshot_id.clone()));
+    let snapshot = snapshot::named_or_fresh(services, dataset, named.as_deref(), "scan").await?;
+    progress.checkpoint(&Begun { snapshot: snapshot.id.clone() }).await?;
     let taxonomy = services.store.taxonomy(dataset).await?;
     encode::missing(services, dataset, progress).await?;
     progress.stage("load_features", None);
@@ -56,26 +73,37 @@ pub(crate) async fn run(
         return Err(JobError::failed("too_few_labels", &[("n", &labelled.ids.len()), ("least", &LEAST)]));
     }
     let features = vectors::features(services, dataset, &labelled.ids, &Field::ALL).await?;
-    if features.blocks.is_empty() {
-        return Err(JobError::failed("nothing_encoded", &[]));
-    }
     let encoders = features.blocks.clone();
     let ground = Arc::new(Ground { features, labelled });
-    let places = Arc::new(places(services, &ground, progress).await?);
+    let places = match ground.features.blocks.is_empty() {
+        true => None,
+        false => Some(Arc::new(places(services, &ground, progress).await?)),
+    };
     let checkpoints = Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
-    let paths = folds(services, &checkpoints, &ground, &places, progress).await?;
+    let head = match (uploaded, &places) {
+        (Some(set), _) => {
+            progress.stage("load_predictions", None);
+            let p = predictions::load(services, &set, &ground.labelled.ids, &taxonomy).await?;
+            Head::Uploaded(set, p)
+        }
+        (None, Some(places)) => {
+            Head::Folds(head::folds(services, &checkpoints, &ground, places, progress).await?)
+        }
+        (None, None) => return Err(JobError::failed("nothing_encoded", &[])),
+    };
 
     let told = told::read(services, dataset, &ground, &places, progress).await?;
     let p = progress.clone();
-    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places.clone());
+    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places);
     // its job's id: a second start of the same job, after a crash, makes no second one
     let id = progress.job_id;
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
     p.stage("fusion", None);
     let judged =
-        tokio::task::spawn_blocking(move || judge(&tree, &on, &at, &paths, &told, &about, &p)).await?;
+        tokio::task::spawn_blocking(move || judge(&tree, &on, at.as_deref(), head, &told, &about, &p))
+            .await?;
     progress.check()?;
-    let Judged { findings, clusters, scores, mut summary, estimated_errors } = judged?;
+    let Judged { mut findings, clusters, scores, mut summary, estimated_errors } = judged?;
 
     progress.stage("save", None);
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
@@ -83,6 +111,8 @@ pub(crate) async fn run(
     let counts = services.store.dataset_counts(dataset).await?;
     let flagged: Vec<i64> = findings.iter().filter(|f| f.flagged).map(|f| f.sample_id).collect();
     let n_flagged = flagged.len();
+    let config = &services.config.scan;
+    let every = rerank::slip_audits_in(&mut findings, config.audit_share, &snapshot.id, config.seed);
     if let Some(map) = summary.as_object_mut() {
         map.insert("fields".into(), json!(encoders));
         map.insert("neighbours".into(), json!(services.config.scan.neighbours));
@@ -100,7 +130,10 @@ pub(crate) async fn run(
     };
     progress.check()?;
     services.store.insert_scan(dataset, &scan, &findings, &clusters).await?;
+    services.store.set_audit_every(id, i32::try_from(every).unwrap_or(0)).await?;
     checkpoints.clear(&services.blobs, services.config.scan.folds).await?;
+    // reviews of earlier scans may be enough to learn from
+    services.rerank_if_due(dataset).await?;
     Ok(json!({
         "scan_id": id,
         "snapshot_id": snapshot.id,
@@ -183,47 +216,6 @@ async fn places(services: &Services, ground: &Arc<Ground>, progress: &Progress) 
     found.map_err(|e| JobError::broke("stage.neighbours", e))
 }
 
-/// Probabilities of every labelled sample by heads that never saw it nor a near-duplicate of it; C by the
-/// noisy log-loss. Each finished fold is kept until the scan is, so that a job that is started again goes
-/// on with the next one.
-async fn folds(
-    services: &Services,
-    checkpoints: &Checkpoints,
-    ground: &Arc<Ground>,
-    places: &Arc<Places>,
-    progress: &Progress,
-) -> Result<Vec<FoldPath>, JobError> {
-    let config = services.config.scan.clone();
-    progress.stage("out_of_fold", Some(config.folds));
-    let y = &ground.labelled.y;
-    let (split, n_folds) =
-        possible_folds(y, ground.labelled.n_classes, config.folds, &places.fold_groups(), config.seed);
-    let split = Arc::new(split);
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(n_folds);
-    for fold in 0..n_folds {
-        let path = match checkpoints.load(&services.blobs, fold).await? {
-            Some(path) => path,
-            None => {
-                let (on, split, p) = (ground.clone(), split.clone(), progress.clone());
-                let grid = grid_for_fold(&paths, &config.c_grid);
-                let path = tokio::task::spawn_blocking(move || {
-                    let x = on.features.matrix.view();
-                    let (y, k) = (&on.labelled.y, on.labelled.n_classes);
-                    fit_fold_path(x, y, k, &split, fold, &grid, &LinearParams::for_folds(), &|_| p.go_on())
-                })
-                .await?;
-                progress.check()?;
-                let path = path.map_err(|e| JobError::broke("stage.out_of_fold", e))?;
-                checkpoints.save(&services.blobs, fold, &path).await?;
-                path
-            }
-        };
-        paths.push(path);
-        progress.add(1);
-    }
-    Ok(paths)
-}
-
 /// What is written of a scan.
 struct Judged {
     findings: Vec<Finding>,
@@ -237,22 +229,22 @@ struct Judged {
 fn judge(
     taxonomy: &Taxonomy,
     ground: &Ground,
-    places: &Places,
-    paths: &[FoldPath],
+    places: Option<&Places>,
+    head: Head,
     told: &Told,
     about: &[(String, String)],
     progress: &Progress,
 ) -> Result<Judged, JobError> {
     let labelled = &ground.labelled;
-    let selection = select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
+    let (probabilities, about_head) = head.probabilities(labelled.n_classes)?;
     let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
-    let probabilities = selection.probabilities.view();
+    let probabilities = probabilities.view();
     let fields = ground.features.by_field();
     let fields: Vec<(String, ArrayView2<'_, f32>)> =
         fields.iter().map(|(field, x)| (field.as_str().to_owned(), x.view())).collect();
     let input = ScanInput {
         fields: &fields,
-        places: Some(places),
+        places,
         labels: &labels,
         class_roots: &labelled.class_roots,
         probabilities: &probabilities,
@@ -278,8 +270,7 @@ fn judge(
         summary: json!({
             "health": health,
             "noise": with_class_ids(&output, taxonomy),
-            "head": {"c": selection.c, "log_losses": selection.log_losses,
-                     "temperatures": selection.temperatures, "folds": paths.len()},
+            "head": about_head,
             "pool": output.fused.weights,
         }),
         estimated_errors: output.noise.estimated_errors,
@@ -299,6 +290,8 @@ fn findings(
         .map(|(i, issues)| (i, issues, output.row(i)))
         .map(|(i, issues, r)| Finding {
             sample_id: labelled.ids[i],
+            place: i32::try_from(r.rank).unwrap_or(i32::MAX),
+            audit: None,
             rank: i32::try_from(r.rank).unwrap_or(i32::MAX),
             suspicion: r.suspicion,
             flagged: r.flagged,
@@ -380,6 +373,15 @@ fn score_table(
             ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
             ("outlier_score", Column::F32(places.outliers.score.clone())),
         ]);
+        if let Some(space) = &output.space {
+            let cluster_share =
+                (0..n).map(|i| space.cluster_labels.share(places.clusters[i], labelled.y[i])).collect();
+            columns.extend([
+                ("neighbour_agreement", Column::F32(space.agreement.clone())),
+                ("cluster_share", Column::F32(cluster_share)),
+                ("near_duplicate_conflict", Column::Bool(space.conflicting.clone())),
+            ]);
+        }
         columns.push(("cluster", Column::I32(places.clusters.iter().map(|&c| c as i32).collect())));
     }
     columns

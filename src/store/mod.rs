@@ -9,6 +9,8 @@ pub mod idempotency;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
+pub mod learning;
+pub mod predictions;
 pub mod reviews;
 pub mod rules;
 pub mod samples;

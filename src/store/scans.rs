@@ -98,10 +98,12 @@ impl Store {
                 }
                 let _ = writeln!(
                     text,
-                    "{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{}",
+                    "{},{},{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{}",
                     scan.id,
                     f.sample_id,
                     f.rank,
+                    f.place,
+                    f.audit.map(|a| a.to_string()).unwrap_or_default(),
                     f.suspicion,
                     f.flagged,
                     quote(&f.given_class),
@@ -117,7 +119,7 @@ impl Store {
             }
             let mut copy = tx
                 .copy_in_raw(
-                    "copy findings (scan_id, sample_id, rank, suspicion, flagged, given_class, suggested_class,
+                    "copy findings (scan_id, sample_id, rank, place, audit, suspicion, flagged, given_class, suggested_class,
                        suggested_p, self_confidence, normalized_margin, cluster, detectors, reason, neighbours)
                      from stdin (format csv)",
                 )

@@ -1,4 +1,4 @@
-//! The findings of a scan as reviewers walk through them: in order of suspicion or of one kind of issue,
+//! The findings of a scan as reviewers walk through them: the order of review or that of one kind of issue,
 //! filters, keyset paging.
 
 use serde::{Deserialize, Serialize};
@@ -55,11 +55,13 @@ pub struct Suspect {
     pub sample_id: i64,
     pub external_id: String,
     pub title: String,
-    /// Where it stands in the list that was asked for: its rank, or its rank among the issues of a kind.
-    pub place: i32,
     /// By suspicion of the label; 1 = most suspicious.
     pub rank: i32,
+    /// Where it stands in the list that was asked for: in the order of review (by rank, with samples drawn at
+    /// random in between), or among the issues of a kind.
+    pub place: i32,
     pub suspicion: f32,
+    /// To be reviewed: the scan doubts its label, or it was drawn at random (which is not told).
     pub flagged: bool,
     /// The label that the scan judged: the current one at the time of its snapshot.
     pub given_class: String,
@@ -85,8 +87,8 @@ struct Row {
     sample_id: i64,
     external_id: String,
     title: String,
-    place: i32,
     rank: i32,
+    place: i32,
     suspicion: f32,
     flagged: bool,
     given_class: String,
@@ -114,8 +116,8 @@ impl TryFrom<Row> for Suspect {
             sample_id: r.sample_id,
             external_id: r.external_id,
             title: r.title,
-            place: r.place,
             rank: r.rank,
+            place: r.place,
             suspicion: r.suspicion,
             flagged: r.flagged,
             given_class: r.given_class,
@@ -140,14 +142,15 @@ impl TryFrom<Row> for Suspect {
     }
 }
 
-const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.suspicion, f.flagged, f.given_class, \
+const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.suspicion, \
+    (f.flagged or f.audit is not null) as flagged, f.given_class, \
     c.class as current_class, f.suggested_class, f.suggested_p, f.self_confidence, f.normalized_margin, f.detectors, \
     f.reason, f.neighbours, f.cluster, r.decision as review, s.media_state = 'ready' as has_media, s.duration_ms, \
     coalesce((select jsonb_agg(x.facts) from finding_issues x \
       where x.scan_id = f.scan_id and x.sample_id = f.sample_id), '[]') as issues, ";
 
 /// The findings of a scan under `f`, with review status `r`; `place` is in both.
-const BY_RANK: &str = "f.rank as place from findings f";
+const BY_REVIEW: &str = "f.place from findings f";
 const BY_ISSUE: &str = "i.rank as place from finding_issues i \
     join findings f on f.scan_id = i.scan_id and f.sample_id = i.sample_id";
 const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
@@ -210,7 +213,7 @@ impl Store {
         filter: &SuspectFilter,
     ) -> (QueryBuilder<Postgres>, &'static str) {
         let mut q = QueryBuilder::new(COLUMNS);
-        q.push(if filter.issue.is_some() { BY_ISSUE } else { BY_RANK }).push(BESIDE);
+        q.push(if filter.issue.is_some() { BY_ISSUE } else { BY_REVIEW }).push(BESIDE);
         q.push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
         match filter.issue {
             Some(kind) => {
@@ -221,15 +224,15 @@ impl Store {
                 }
             }
             None if !filter.all => {
-                q.push(" and f.flagged");
+                q.push(" and (f.flagged or f.audit is not null)");
             }
             None => {}
         }
         push_conditions(&mut q, dataset, filter);
-        (q, if filter.issue.is_some() { "i.rank" } else { "f.rank" })
+        (q, if filter.issue.is_some() { "i.rank" } else { "f.place" })
     }
 
-    /// Suspects after `after` (a place; 0: from the top), the worst first.
+    /// Suspects after `after` (a place; 0: from the top), in the order of review, or of the kind of issue.
     pub async fn suspects(
         &self,
         dataset: Uuid,

@@ -343,6 +343,8 @@ impl TestApp {
             .map(|(i, sample_id)| Finding {
                 sample_id,
                 rank: i32::try_from(i).unwrap() + 1,
+                place: i32::try_from(i).unwrap() + 1,
+                audit: None,
                 suspicion: 1.0 / (i as f32 + 1.0),
                 flagged: i < flagged,
                 given_class: "cat".into(),

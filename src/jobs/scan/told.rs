@@ -55,7 +55,7 @@ pub(super) async fn read(
     services: &Services,
     dataset: Uuid,
     ground: &Ground,
-    places: &Arc<Places>,
+    places: &Option<Arc<Places>>,
     progress: &Progress,
 ) -> Result<Told, JobError> {
     let n = ground.labelled.ids.len();
@@ -121,7 +121,7 @@ pub(super) async fn read(
 /// What passes between batches.
 struct Reading {
     row_of: Arc<HashMap<i64, u32>>,
-    places: Arc<Places>,
+    places: Option<Arc<Places>>,
     judges: [TextJudge; 3],
     number: Vec<u32>,
     words: ClusterWords,
@@ -141,7 +141,8 @@ impl Reading {
                 for (judge, text) in self.judges.iter_mut().zip(&texts) {
                     self.number[i as usize] = judge.learn(text) as u32;
                 }
-                self.name(self.places.clusters[i as usize], &texts);
+                let cluster = self.places.as_ref().map(|p| p.clusters[i as usize]);
+                cluster.into_iter().for_each(|c| self.name(c, &texts));
             } else {
                 let at = self.number[i as usize] as usize;
                 self.judges.iter_mut().zip(&texts).for_each(|(judge, text)| judge.measure(at, text));

@@ -12,6 +12,7 @@ mod exports;
 mod health;
 mod imports;
 mod jobs;
+mod predictions;
 mod reviews;
 mod rules;
 mod samples;
@@ -86,7 +87,11 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(jobs::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .merge(imports::router().layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)));
+        .merge(
+            imports::router()
+                .merge(predictions::router())
+                .layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)),
+        );
     let (router, document) = OpenApiRouter::with_openapi(Doc::openapi())
         .nest("/api/v1", v1)
         .merge(media::router())

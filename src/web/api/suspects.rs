@@ -60,8 +60,8 @@ async fn counts(
 
 /// List suspects
 ///
-/// In rank order; with `issue` the samples with that kind of issue, the worst of the kind first, each at its
-/// `place`. Without any scan the answer is 404 with the code `no_scan`.
+/// In the order of review: by rank, with some samples drawn at random in between. With `issue` the samples with
+/// that kind of issue, the worst of the kind first. Without any scan the answer is 404 with the code `no_scan`.
 #[utoipa::path(get, path = "/datasets/{dataset}/suspects", tag = "suspects",
     params(("dataset" = String, Path, description = "Id or name"), SuspectFilter, OfScan, PageParams),
     responses((status = 200, description = "A page", body = Paged<Suspect>)))]

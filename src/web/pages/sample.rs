@@ -203,7 +203,7 @@ impl FindingView {
     pub(super) fn of(page: &Reader, taxonomy: &Taxonomy, s: &Suspect) -> Self {
         let lang = page.lang;
         Self {
-            rank: lang.number(i64::from(s.rank)),
+            rank: lang.number(i64::from(s.place)),
             reason: messages::reason(lang, &s.reason, taxonomy),
             issues: distinct(&s.issues)
                 .filter(|i| i.kind() != IssueKind::Label)
@@ -343,7 +343,7 @@ pub(super) async fn show(
         filter(|name| pairs.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.clone()));
     let queue = address::query(&kept);
     let rank =
-        page.query("rank").and_then(|r| r.parse().ok()).or(found.as_ref().map(|f| f.rank)).unwrap_or(0);
+        page.query("rank").and_then(|r| r.parse().ok()).or(found.as_ref().map(|f| f.place)).unwrap_or(0);
     let mut walk = QueueView {
         list: format!(
             "{}/suspects?{}",

@@ -15,6 +15,8 @@ pub(super) struct NoiseView {
     pub(super) rate: Option<String>,
     /// Where the number of errors should lie.
     pub(super) interval: Option<(String, String)>,
+    /// The model whose uploaded predictions were used; `None`: heads of the scan's own.
+    pub(super) model: Option<String>,
     /// Flagged now and not by the last scan; no longer flagged; flagged by both.
     pub(super) compared: Option<[String; 3]>,
     /// Classes with the most estimated errors first.
@@ -110,6 +112,7 @@ pub(super) fn noise(page: &Reader, taxonomy: &Taxonomy, summary: &Value) -> Opti
     Some(NoiseView {
         interval: count.and_then(|c| Some((whole(c, "low")?, whole(c, "high")?))),
         compared,
+        model: summary.pointer("/head/model").and_then(Value::as_str).map(str::to_owned),
         errors: lang.number(errors.round() as i64),
         rate: noise.get("estimated_rate").and_then(Value::as_f64).map(|r| format!("{:.1}%", r * 100.0)),
         classes,

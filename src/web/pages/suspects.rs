@@ -1,5 +1,5 @@
-//! `/datasets/{name}/suspects`: the flagged samples in rank order, or those with one kind of issue, the worst
-//! first, by filter, page by page. The whole state is in the address, so it can be shared.
+//! `/datasets/{name}/suspects`: the flagged samples in the order of review, or those with one kind of issue, the
+//! worst first, by filter, page by page. The whole state is in the address, so it can be shared.
 
 mod chips;
 

@@ -9,6 +9,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::dataset::*;
+use super::learning::LearningView;
+use super::predictions::PredictionsView;
 use super::*;
 use crate::domain::TextProblem;
 use crate::domain::health::*;
@@ -72,6 +74,7 @@ fn suspect(i: i64) -> Suspect {
         title: title[i as usize % 4].into(),
         place: i as i32 + 1,
         rank: i as i32 + 1,
+        place: i as i32 + 1,
         suspicion: p,
         flagged: i < 20,
         given_class: given.into(),
@@ -368,6 +371,37 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         blob: "x".into(),
         created_at: at(11),
     };
+    let predictions = crate::store::predictions::PredictionSet {
+        id: Uuid::nil(),
+        snapshot_id: snapshot.id.clone(),
+        model: "swin-b, 5 folds".into(),
+        author: "local".into(),
+        n_rows: 3_088,
+        n_classes: 9,
+        n_left_out: 0,
+        blob: "x".into(),
+        created_at: at(11),
+    };
+    let share = |n, hits, low, high| crate::detect::audits::Share { n, hits, low, high };
+    let learning = crate::jobs::rerank::Learning {
+        reviews: 312,
+        needed: 200,
+        model: Some(crate::detect::meta::MetaReport {
+            reviews: 300,
+            wrong: 188,
+            adopted: true,
+            log_loss: 0.412,
+            log_loss_before: 0.633,
+            auroc: 0.871,
+            auroc_before: 0.702,
+            c: 0.1,
+            coefficients: vec![0.5],
+        }),
+        audited: crate::detect::audits::Audited {
+            wrong: share(30, 3, 0.035, 0.256),
+            precision: share(6, 4, 0.3, 0.903),
+        },
+    };
     let jobs = || {
         vec![
             jobs::JobView::of(&page, &job(JobKind::Scan, JobState::Running), Some(name)),
@@ -477,6 +511,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 snapshots: vec![SnapshotView::of(&page, &snapshot)],
                 trainings: vec![TrainingView::of(&training(1, 0.0), href)],
                 exports: vec![],
+                learning: Some(LearningView::of(&page, &learning, 3_088)),
+                predictions: PredictionsView::of(&page, &[predictions], &format!("/api/v1{href}"), None),
             }),
         ),
         (
