@@ -7,6 +7,7 @@ use super::engine::Audit;
 use super::input::Input;
 use super::rules::RuleFindings;
 use super::texts::{TextFindings, Texts};
+use crate::detect::prototype_margin::PrototypeMargins;
 use crate::detect::quality::Quality;
 use crate::domain::Detector;
 use crate::exchange::columnar::Column;
@@ -125,6 +126,8 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
         ("within_parent_self_confidence", f32s(&scan.levels.within_self_confidence)),
     ];
     if let (Some(space), Some(places)) = (&scan.space, scan.places) {
+        let state =
+            |of: &PrototypeMargins| of.state.iter().map(|s| s.as_str().to_owned()).collect::<Vec<_>>();
         let group = |g: &Option<u32>| g.map_or(NO_GROUP, |g| i32::try_from(g).unwrap_or(i32::MAX));
         let duplicates = &places.duplicates;
         out.extend([
@@ -135,6 +138,14 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
             ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
             ("outlier_score", f32s(&places.outliers.score)),
             ("neighbour_agreement", f32s(&space.agreement)),
+            ("prototype_margin", f32s(&space.prototypes.margin)),
+            ("prototype_p_clean", Column::F32(space.prototypes.p_wrong.iter().map(|p| 1.0 - p).collect())),
+            ("prototype_state", Column::Utf8(state(&space.prototypes))),
+            ("fine_alignment", f32s(&space.fine.alignment)),
+            ("fine_p_clean", f32s(&space.fine.p_clean)),
+            ("simifeat_quality", f32s(&space.simifeat.quality)),
+            ("is_simifeat_vote_issue", Column::Bool(space.simifeat.outvoted.clone())),
+            ("is_simifeat_rank_issue", Column::Bool(space.simifeat.low_ranked.clone())),
             (
                 "cluster",
                 Column::I32(places.clusters.iter().map(|&c| i32::try_from(c).unwrap_or(i32::MAX)).collect()),

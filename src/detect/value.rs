@@ -3,6 +3,7 @@
 
 mod left;
 
+pub(crate) use left::wilson_of_share;
 pub use left::{Left, Stratum, labels_left, wilson};
 
 use super::error::DetectError;

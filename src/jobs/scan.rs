@@ -23,6 +23,7 @@ use self::told::Told;
 use super::progress::Progress;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, predictions, rerank, snapshot};
+use crate::detect::prototype_margin::LabelState;
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
 use crate::domain::health::Cluster;
@@ -363,6 +364,23 @@ fn score_table(
         columns.extend([
             ("fields_against", Column::I32(report.against.iter().map(|a| i32::from(*a)).collect())),
             ("odd_field", Column::Utf8((0..n).map(|i| odd(i).to_owned()).collect())),
+        ]);
+    }
+    if let Some(space) = &output.space {
+        let state = |s: &LabelState| s.as_str().to_owned();
+        columns.extend([
+            ("neighbour_agreement", Column::F32(space.agreement.clone())),
+            ("prototype_margin", Column::F32(space.prototypes.margin.clone())),
+            (
+                "prototype_p_clean",
+                Column::F32(space.prototypes.p_wrong.iter().map(|p| 1.0 - p).collect()),
+            ),
+            ("prototype_state", Column::Utf8(space.prototypes.state.iter().map(state).collect())),
+            ("fine_alignment", Column::F32(space.fine.alignment.clone())),
+            ("fine_p_clean", Column::F32(space.fine.p_clean.clone())),
+            ("simifeat_quality", Column::F32(space.simifeat.quality.clone())),
+            ("is_simifeat_vote_issue", Column::Bool(space.simifeat.outvoted.clone())),
+            ("is_simifeat_rank_issue", Column::Bool(space.simifeat.low_ranked.clone())),
         ]);
     }
     if let Some(places) = output.places {

@@ -1,19 +1,27 @@
 //! How many labels are wrong: several sources that err in different ways, the count that follows and an
 //! interval; and the probability that goes with a place in the ranking.
 //!
-//! A weak head doubts everything, so the sum of its doubts is too large; where it is surest it is mostly
+//! A weak head doubts everything, so the sum of its doubts is too large. Where it is surest it is mostly
 //! right, and what it contradicts there is noise, but noise that sits at the borders of classes is not
-//! seen there. What head and neighbours say in unison is seen anywhere, but is too little when both are
-//! weak. Hence the larger of the last two, and no more than the first.
+//! seen there. What head and neighbours say in unison is seen anywhere; but where classes overlap they
+//! also agree against labels that are right. How far they overlap is seen from nearest neighbours:
+//! these then disagree about labels far more often than head and neighbours do against them. Hence what
+//! is seen where it is surest, plus of what is corroborated beyond that as much as there is no overlap,
+//! and no more than the doubts.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Share of the samples guessed to be of a class, the surest, that stand for its noise.
-const SURE: f64 = 0.25;
+use super::audit::Audited;
+
+/// Shares of the samples guessed to be of a class, the surest, that stand for its noise: the next while it
+/// counts clearly fewer errors than the one before, for then what it leaves out was overlap.
+const SURE: [f64; 3] = [0.25, 0.1, 0.05];
 /// The same without features to cross-check.
-const SURE_ALONE: f64 = 1.0 / 3.0;
+const SURE_ALONE: [f64; 1] = [1.0 / 3.0];
 const FEWEST: usize = 5;
+/// Standard deviations by which fewer is clearly fewer.
+const CLEARLY: f64 = 2.0;
 
 /// Estimates of the number of wrong labels, each in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -31,7 +39,8 @@ pub struct ErrorCount {
     pub high: usize,
     /// Sum over all samples of the posterior that the label is wrong.
     pub posterior: f64,
-    /// The share contradicted among the surest quarter of each class, times its size.
+    /// The share contradicted among the surest samples of each class (a quarter of them, or fewer where
+    /// classes overlap), times its size.
     pub surest: f64,
     /// Head and neighbours name the same other class. Without features 0.
     pub corroborated: f64,
@@ -39,17 +48,30 @@ pub struct ErrorCount {
     pub confident_joint: f64,
     /// The pool's arg-max is not the label: rarely too few.
     pub argmax: f64,
+    /// Sum over the samples of P(low component) of the mixture over prototype margins
+    /// (`detect/prototype_margin.rs`). None without features.
+    #[serde(default)]
+    pub mixture: Option<f64>,
+    /// By how often the labels of nearest neighbours agree, second order (`detect/consensus.rs`). Too many
+    /// where classes overlap. None without features and with very many classes.
+    #[serde(default)]
+    pub consensus: Option<f64>,
+    /// A random audit, where there was one.
+    #[serde(default)]
+    pub audit: Option<Audited>,
 }
 
 /// What [`ErrorCount::of`] weighs.
 pub(super) struct Sources<'a> {
-    /// (N, width) the pool's first opinion, slot 0 the given label, and its classes.
+    /// (N, width) the pool's first and last opinion, slot 0 the given label, and their classes.
     pub(super) first: &'a [f32],
+    pub(super) last: &'a [f32],
     pub(super) classes: &'a super::candidates::Candidates,
     pub(super) n_classes: usize,
     pub(super) posterior: f64,
     /// None without features.
     pub(super) corroborated: Option<usize>,
+    pub(super) consensus: Option<f64>,
     pub(super) confident_joint: f64,
     pub(super) argmax: usize,
 }
@@ -57,15 +79,19 @@ pub(super) struct Sources<'a> {
 impl ErrorCount {
     pub(super) fn of(sources: &Sources<'_>) -> Self {
         let n = sources.first.len() / sources.classes.width;
-        let share = if sources.corroborated.is_some() { SURE } else { SURE_ALONE };
-        let surest = contradicted(sources, share);
-        let corroborated = sources.corroborated.map_or(0.0, |c| c as f64);
-        let estimate = match sources.corroborated {
-            Some(_) => surest.max(corroborated).min(sources.posterior),
+        let corroborated = sources.corroborated.map(|c| c as f64);
+        let surest = surest(sources, if corroborated.is_some() { &SURE } else { &SURE_ALONE });
+        let estimate = match corroborated {
+            Some(both) => {
+                let overlapping = sources.consensus.unwrap_or(0.0).max(both);
+                let beyond = (both - surest).max(0.0);
+                let seen = surest + if beyond > 0.0 { beyond * both / overlapping } else { 0.0 };
+                seen.min(sources.posterior)
+            }
             None => surest.min(sources.argmax as f64),
         };
         let all = [sources.posterior, surest, sources.confident_joint];
-        let low = all.iter().copied().chain(sources.corroborated.map(|c| c as f64));
+        let low = all.iter().copied().chain(corroborated);
         let low = low.fold(estimate, f64::min);
         let high = all.into_iter().fold(estimate, f64::max).max(sources.argmax as f64 * 0.5);
         let whole = |v: f64| v.round().clamp(0.0, n as f64) as usize;
@@ -77,9 +103,11 @@ impl ErrorCount {
             high: whole(high + 2.0 * high.sqrt()),
             posterior: sources.posterior,
             surest,
-            corroborated,
+            corroborated: corroborated.unwrap_or(0.0),
+            consensus: sources.consensus,
             confident_joint: sources.confident_joint,
             argmax: sources.argmax as f64,
+            ..Self::default()
         }
     }
 }
@@ -98,23 +126,49 @@ fn informative(sources: &Sources<'_>) -> bool {
     commonest >= 1.0 || right as f64 / n as f64 > commonest + 2.0 * error
 }
 
+/// [`contradicted`] of the first of `shares`, or of a later one as long as each counts [`CLEARLY`] fewer than
+/// the one before, by the standard deviation of the difference of two counts of which one is part of the other.
+fn surest(sources: &Sources<'_>, shares: &[f64]) -> f64 {
+    let variance = |errors: f64, share: f64| errors.max(1.0 / share) / share;
+    let counts = shares.iter().map(|&share| {
+        let errors = contradicted(sources, share);
+        (errors, variance(errors, share))
+    });
+    let best = counts.fold((None, true), |(best, go_on), next| match best {
+        None => (Some(next), true),
+        Some((errors, spread)) if go_on => {
+            let deviation = (next.1 - spread).max(0.0).sqrt();
+            let clearly = next.0 < errors - CLEARLY * deviation;
+            (Some(if clearly { next } else { (errors, spread) }), clearly)
+        }
+        stay => (stay, false),
+    });
+    best.0.map_or(0.0, |b| b.0)
+}
+
 /// For each class guessed: of the surest `share` of its samples those labelled otherwise, scaled to all.
 fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
     let width = sources.classes.width;
-    let mut guessed: Vec<Vec<(f32, bool, u32)>> = vec![Vec::new(); sources.n_classes];
-    for (i, row) in sources.first.chunks_exact(width).enumerate() {
+    let mut guessed: Vec<Vec<(f32, bool)>> = vec![Vec::new(); sources.n_classes];
+    for (i, row) in sources.last.chunks_exact(width).enumerate() {
         let classes = sources.classes.row(i);
         let best = (1..width).fold(0, |b, slot| if row[slot] > row[b] { slot } else { b });
-        guessed[classes[best] as usize].push((row[best], best != 0, i as u32));
+        guessed[classes[best] as usize].push((row[best], best != 0));
     }
     guessed
         .iter_mut()
         .filter(|of| !of.is_empty())
         .map(|of| {
-            of.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
+            of.sort_by(|a, b| b.0.total_cmp(&a.0));
             let sure = ((of.len() as f64 * share) as usize).max(FEWEST).min(of.len());
-            let wrong = of[..sure].iter().filter(|g| g.1).count();
-            wrong as f64 / sure as f64 * of.len() as f64
+            // of equals at the border each counts in part: which comes first says nothing
+            let border = of[sure - 1].0;
+            let surer = of.partition_point(|g| g.0 > border);
+            let equal = of[surer..].iter().take_while(|g| g.0 == border).count();
+            let wrong = |of: &[(f32, bool)]| of.iter().filter(|g| g.1).count() as f64;
+            let part = (sure - surer) as f64 / equal as f64;
+            let wrong = wrong(&of[..surer]) + part * wrong(&of[surer..surer + equal]);
+            wrong / sure as f64 * of.len() as f64
         })
         .sum()
 }
@@ -188,10 +242,12 @@ mod tests {
         let of = |first: &[f32], classes: &[u32]| {
             ErrorCount::of(&Sources {
                 first,
+                last: first,
                 classes: &Candidates { width: 2, classes: classes.to_vec() },
                 n_classes: 2,
                 posterior: 40.0,
                 corroborated: Some(10),
+                consensus: None,
                 confident_joint: 30.0,
                 argmax: 43,
             })
