@@ -56,7 +56,7 @@ fn texts_and_rules_over_everything_that_is_known() {
     let rules = "# what a person knows of these clips\n\
         purr: relabel \"cat\" when title contains \"purring\"\n\
         pets: relabel \"dog\" when under(label, \"pets\") and duration_ms = 2010\n\
-        alone: flag when neighbours_agree < 0.2 and suspicion > 0.5\n\
+        alone: flag when neighbours_agree < 0.3 and suspicion > 0.5\n\
         exclude when missing(title) or is_text_issue\n";
     std::fs::write(dir.path().join("rules.txt"), rules).unwrap();
     let more = ["--texts", "texts.jsonl", "--rules", "rules.txt", "--lang", "en"];

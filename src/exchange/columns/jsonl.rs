@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Columns, ColumnsError, Values, numbers};
 
 /// Reads a file with one JSON object a line; blank lines are passed over. Every key becomes a column, in the
-/// order of first appearance; a key that a line lacks has no value there. Texts in lists and objects (lines
+/// order of first appearance (of one line by name); a key that a line lacks has no value there. Texts in lists and objects (lines
 /// with their times) are joined by blanks. A column of numbers is [`Values::Whole`] or [`Values::Double`],
 /// of `true` and `false` [`Values::Flags`], else text.
 ///
