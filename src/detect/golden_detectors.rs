@@ -46,7 +46,7 @@ impl Golden {
 
     /// The 20 nearest.
     pub(super) fn neighbours(&self) -> Neighbours {
-        nearest_of_unit_rows(self.unit().view(), 20, &mut |_, _| true).unwrap()
+        nearest_of_unit_rows(self.unit().view(), 20, usize::MAX, &mut |_, _| true).unwrap()
     }
 }
 

@@ -34,6 +34,7 @@ mod eval;
 mod file;
 mod lexer;
 mod parser;
+mod preview;
 mod print;
 mod schema;
 
@@ -44,6 +45,7 @@ pub use ast::{Expr, Number, Order, Pattern, Text};
 pub use error::RuleError;
 pub use file::{Action, Rule, parse_rule, parse_rules};
 pub use parser::parse_expr;
+pub use preview::{Preview, preview};
 pub use schema::{Field, FieldType, Record, Schema};
 
 /// Longest rule, in bytes, as written and as printed.

@@ -18,7 +18,7 @@ pub enum JobKind {
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 6] =
+    pub const ALL: [JobKind; 7] =
         [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rule, Self::Rerank];
 
     pub fn as_str(self) -> &'static str {

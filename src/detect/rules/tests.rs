@@ -199,6 +199,17 @@ fn a_file_of_rules() {
 }
 
 #[test]
+fn a_preview_counts() {
+    let with = |label: &'static str| Sample { texts: [("label", label)].into(), ..Sample::default() };
+    let records = [with("sport"), with("fight"), Sample::default(), with("normal")];
+    let rule = parse_rule("relabel \"fight\" when not label = \"normal\"", "r", &schema()).unwrap();
+    let label = schema().field("label").unwrap().0;
+    let p = preview(&rule, &records, Some(&label), 2);
+    assert_eq!(p, Preview { records: 4, hits: 3, rate: 0.75, examples: vec![0, 1], changes: 2 });
+    assert_eq!(preview::<Sample>(&rule, [], None, 2), Preview::default());
+}
+
+#[test]
 fn a_rule_names_the_fields_it_reads() {
     let rule = "flag when lower(title) contains lower(asr) or (cluster < len(`来源 of`) and not has_cover)";
     let schema = schema();

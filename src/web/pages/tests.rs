@@ -72,7 +72,6 @@ fn suspect(i: i64) -> Suspect {
         sample_id: i,
         external_id: format!("clip/{i:04} a"),
         title: title[i as usize % 4].into(),
-        place: i as i32 + 1,
         rank: i as i32 + 1,
         place: i as i32 + 1,
         suspicion: p,
