@@ -46,7 +46,7 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>) -> Value {
         "parents": parents(input, audit),
         "pool_weights": scan.fused.weights,
         "neighbours": scan.places.map(|p| json!({
-            "k": p.neighbours.k(), "exact": p.neighbours.recall == 1.0, "recall": p.neighbours.recall,
+            "k": p.neighbours.k(), "exact": p.neighbours.recall.is_none(), "recall": p.neighbours.recall.unwrap_or(1.0),
         })),
         "head": prepared.heads.as_ref().map(|h| json!({
             "c": h.c, "log_losses": h.log_losses, "temperatures": h.temperatures,
