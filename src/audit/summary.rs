@@ -68,7 +68,7 @@ pub fn summary(input: &Input, prepared: &Prepared, audit: &Audit<'_>, beside: &B
         "parents": parents(input, audit),
         "pool_weights": scan.fused.weights,
         "neighbours": scan.places.map(|p| json!({
-            "k": p.neighbours.k(), "exact": p.neighbours.recall == 1.0, "recall": p.neighbours.recall,
+            "k": p.neighbours.k(), "exact": p.neighbours.recall.is_none(), "recall": p.neighbours.recall.unwrap_or(1.0),
         })),
         "heads": prepared.heads.as_ref().map(|heads| heads.of.iter().map(|h| json!({
             "head": h.head.as_str(), "log_loss": h.log_loss, "temperatures": h.temperatures,

@@ -29,9 +29,9 @@ pub struct Neighbours {
     pub index: Array2<u32>,
     /// (N, k) cosine similarities in [-1, 1]. A row of zeros is similar (0) to nothing.
     pub similarity: Array2<f32>,
-    /// Share of the true neighbours among `index`: 1 where all pairs were searched, else as measured on
-    /// 1,000 seeded rows.
-    pub recall: f32,
+    /// Share of the true neighbours among `index` as measured on 1,000 seeded rows; `None`: all pairs were
+    /// searched, so these are the nearest.
+    pub recall: Option<f32>,
 }
 
 /// The `k` nearest other rows of each row of `x` (N, D) by cosine. `progress(done rows, N)` cancels by
@@ -66,7 +66,7 @@ pub(crate) fn nearest_of_unit_rows(
     let (mut index, mut similarity) = (Array2::zeros((n, k)), Array2::zeros((n, k)));
     if k == 0 {
         return if progress(n, n) {
-            Ok(Neighbours { index, similarity, recall: 1.0 })
+            Ok(Neighbours { index, similarity, recall: None })
         } else {
             Err(DetectError::Cancelled)
         };
@@ -75,7 +75,7 @@ pub(crate) fn nearest_of_unit_rows(
     let (search, recall) = if n < exact_below {
         let coded = worth_coding(x.ncols());
         let search = Search::new(standard.view(), visiting_order(standard.view()), k, coded);
-        search.run(progress).then_some((search, 1.0))
+        search.run(progress).then_some((search, None))
     } else {
         approximate::search(standard.view(), k, progress)
     }
@@ -86,7 +86,7 @@ pub(crate) fn nearest_of_unit_rows(
             similarity[[row as usize, j]] = value;
         }
     }
-    Ok(Neighbours { index, similarity, recall: recall as f32 })
+    Ok(Neighbours { index, similarity, recall: recall.map(|r| r as f32) })
 }
 
 /// Rows so that similar ones stand near each other: by the nearest of some rough centres. Only the
@@ -246,7 +246,7 @@ mod tests {
                 (index[[i, j]], values[[i, j]]) = (other as u32, v);
             }
         }
-        Neighbours { index, similarity: values, recall: 1.0 }
+        Neighbours { index, similarity: values, recall: None }
     }
 
     /// Rows around `centres` directions, with copies of rows and rows of zeros among them.
