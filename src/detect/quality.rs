@@ -153,16 +153,24 @@ fn read<T: Real, L: Lanes<T>, const ENTROPY: bool>(
     let zero = L::splat(T::ZERO);
     let mut min = L::splat(T::INFINITY);
     let mut max = L::splat(T::NEG_INFINITY);
-    let (mut second, mut sum, mut terms) = (max, zero, zero);
+    let (mut second, mut sum) = (max, zero);
+    // single precision for few terms only, then double: so the score is right to 1e-7 of itself
+    let mut entropies = [0.0; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
-    for chunk in chunks {
-        let v = L::load(chunk);
-        min = v.min(min);
-        second = v.min(max).max(second);
-        max = v.max(max);
-        sum = sum.add(v);
+    for few in chunks.chunks(FEW) {
+        let mut terms = zero;
+        for chunk in few {
+            let v = L::load(chunk);
+            min = v.min(min);
+            second = v.min(max).max(second);
+            max = v.max(max);
+            sum = sum.add(v);
+            if single {
+                terms = terms.plus_x_ln_x(v);
+            }
+        }
         if single {
-            terms = terms.plus_x_ln_x(v);
+            entropies.iter_mut().zip(terms.store()).for_each(|(sum, v)| *sum -= v.to_f64());
         }
     }
     if !rest.is_empty() {
@@ -183,7 +191,8 @@ fn read<T: Real, L: Lanes<T>, const ENTROPY: bool>(
         let v = new.select(v, zero);
         sum = sum.add(v);
         if single {
-            terms = terms.plus_x_ln_x(v);
+            let terms = zero.plus_x_ln_x(v);
+            entropies.iter_mut().zip(terms.store()).for_each(|(sum, v)| *sum -= v.to_f64());
         }
     }
     let most = max.highest();
@@ -202,8 +211,8 @@ fn read<T: Real, L: Lanes<T>, const ENTROPY: bool>(
         (false, _) => 0.0,
         (true, false) => entropy_of_doubles(row),
         (true, true) => {
-            let t = terms.store().map(T::to_f64);
-            -(((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7])))
+            let h = entropies;
+            ((h[0] + h[4]) + (h[2] + h[6])) + ((h[1] + h[5]) + (h[3] + h[7]))
         }
     };
     Ok((other.to_f64(), entropy))
@@ -212,6 +221,7 @@ fn read<T: Real, L: Lanes<T>, const ENTROPY: bool>(
 /// Every lane's bit.
 const ALL: u32 = (1 << LANES) - 1;
 const TOGETHER: usize = 64;
+const FEW: usize = 4;
 
 struct Shift {
     add: Vec<f64>,

@@ -33,7 +33,7 @@ pub trait Lanes<T>: Copy {
     fn highest(self) -> T;
     /// The sum of the eight; the order is no part of the contract.
     fn total(self) -> T;
-    /// Whole numbers from -1 (as the largest) to 2^24.
+    /// Rounded towards zero, of values from -1 (as the largest) to 2^24.
     fn whole(self) -> [u32; LANES];
 }
 

@@ -91,20 +91,12 @@ impl<T: Real> Judge<'_, T> {
         let seen = Seen::of::<L>(row, self.cuts);
         seen.check(row, self.first + i)?;
         let guess = seen.guess::<L>(row, y, self.cuts);
-        self.put(i, row[y], guess, argmax_is(row, y, seen.max));
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn put(&mut self, i: usize, given: T, guess: u32, wins: bool) {
-        let label = guess == self.labels[i];
-        let other = !label && guess != NO_GUESS;
-        if other {
+        self.verdicts[i] = verdict(guess, self.labels[i], argmax_is(row, y, seen.max));
+        if self.verdicts[i] & OTHER != 0 {
             self.others.push(guess);
         }
-        let one = |holds: bool, what: u8| if holds { what } else { 0 };
-        self.verdicts[i] = one(wins, WINS) | one(label, LABEL) | one(other, OTHER);
-        self.least[i] = (given.to_f64() * 256.0) as u8;
+        self.least[i] = (row[y].to_f64() * 256.0) as u8;
+        Ok(())
     }
 
     /// Rows `at` to `at + 8`, as they lie and turned: `columns` (k, 8).
@@ -149,11 +141,28 @@ impl<T: Real> Judge<'_, T> {
             }
             return Ok(());
         }
+        // 256 p by doubling: exact, as in one()
+        let least = (0..8).fold(L::load(&p), |v, _| v.add(v)).whole();
+        let verdicts = &mut self.verdicts[at..at + LANES];
+        let mut any = 0;
         for l in 0..LANES {
-            self.put(at + l, p[l], guess[l], wins >> l & 1 == 1);
+            verdicts[l] = verdict(guess[l], labels[l], wins >> l & 1 == 1);
+            any |= verdicts[l];
         }
+        if any & OTHER != 0 {
+            let others = guess.iter().zip(&*verdicts).filter(|(_, v)| **v & OTHER != 0);
+            self.others.extend(others.map(|(guess, _)| *guess));
+        }
+        self.least[at..at + LANES].iter_mut().zip(least).for_each(|(out, v)| *out = v.min(255) as u8);
         Ok(())
     }
+}
+
+#[inline(always)]
+fn verdict(guess: u32, label: u32, wins: bool) -> u8 {
+    let own = u8::from(guess == label) * LABEL;
+    let other = u8::from(guess != label && guess != NO_GUESS) * OTHER;
+    (u8::from(wins) * WINS) | own | other
 }
 
 /// `NO_GUESS` is -1 as a whole number.
