@@ -50,16 +50,15 @@ def margins(weights):
 
 
 weights = np.ones(N)
-for _ in range(4):
+for turn in range(4):
     g = margins(weights)
     whole = mixture(g)
-    p_wrong, own = np.empty(N), []
+    p_wrong = np.empty(N)
     for c in range(K):
         m = labels == c
         fit = mixture(g[m])
         gain = 2 * m.sum() * (fit.score(g[m][:, None]) - whole.score(g[m][:, None]))
-        own.append(bool(gain > 5 * np.log(m.sum())))
-        p_wrong[m] = low(fit if own[-1] else whole, g[m])
+        p_wrong[m] = low(fit if turn == 3 and gain > 5 * np.log(m.sum()) else whole, g[m])
     weights = np.where(p_wrong < 0.8, 1, 1e-3)
 
 alignment, p_clean = np.empty(N), np.empty(N)
@@ -101,7 +100,7 @@ json.dump({
     "features": x.tolist(), "labels": labels.tolist(), "classes": K,
     "mixture": {"values": rounded(x[:, 0] + 2.5 * truth), "weight": rounded(fit.weights_[o]),
                 "mean": rounded(fit.means_.ravel()[o]), "variance": rounded(fit.covariances_.ravel()[o])},
-    "margin": rounded(g), "p_wrong": rounded(p_wrong), "own_mixture": own,
+    "margin": rounded(g), "p_wrong": rounded(p_wrong),
     "alignment": rounded(alignment), "p_clean": rounded(p_clean),
     "quality": rounded(quality), "outvoted": outvoted.tolist(), "low_ranked": low_ranked.tolist(),
     "prior": rounded(prior), "transition": [rounded(t) for t in transition],

@@ -12,7 +12,7 @@ const TOLERANCE: f64 = 1e-8;
 /// No component is narrower than this part of the whole variance: equal values must not become one.
 const NARROWEST: f64 = 1e-4;
 /// More values are thinned to so many of their quantiles.
-const MOST_VALUES: usize = 20_000;
+const MOST_VALUES: usize = 4096;
 /// Fewer values are no mixture.
 const FEWEST: usize = 8;
 

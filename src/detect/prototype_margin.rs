@@ -2,8 +2,8 @@
 //! any other, and three states by where two Gaussians over these margins part: clean, unclear, wrong.
 //!
 //! Source: detectors "global" and "global-local" of the FM-SRM authors (repository SenyuHou/FM-SRM);
-//! here a sample is left out of its own class's mean, and a class has its own mixture where that
-//! explains its margins better.
+//! here a sample is left out of its own class's mean, and a class has its own mixture in the last round
+//! where that explains its margins better.
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
@@ -82,9 +82,9 @@ pub fn prototype_margins(
         labels.iter().map(|&y| present > 1 && starts[y as usize + 1] - starts[y as usize] > 1).collect();
     let mut weights = vec![1f32; n];
     let (mut margin, mut p_wrong) = (vec![0f32; n], vec![0.5f32; n]);
-    for _ in 0..=REFINEMENTS {
+    for round in 0..=REFINEMENTS {
         margin = Prototypes::of(unit, labels, &weights, n_classes).margins(unit, labels, &weights);
-        p_wrong = low(&margin, &defined, &rows, &starts);
+        p_wrong = low(&margin, &defined, &rows, &starts, round == REFINEMENTS);
         for (w, &p) in weights.iter_mut().zip(&p_wrong) {
             *w = if p < SURE { 1.0 } else { DISBELIEVED };
         }
@@ -94,9 +94,9 @@ pub fn prototype_margins(
     Ok(PrototypeMargins { margin, p_wrong, state })
 }
 
-/// P(low component) of each margin: by the mixture over all margins, or over those of a class where the
-/// Bayesian information criterion prefers it.
-fn low(margin: &[f32], defined: &[bool], rows: &[u32], starts: &[usize]) -> Vec<f32> {
+/// P(low component) of each margin: by the mixture over all margins; with `by_class` over those of a class
+/// where the Bayesian information criterion prefers it.
+fn low(margin: &[f32], defined: &[bool], rows: &[u32], starts: &[usize], by_class: bool) -> Vec<f32> {
     let of = |rows: &[u32]| -> Vec<f32> {
         rows.iter().filter(|i| defined[**i as usize]).map(|i| margin[*i as usize]).collect()
     };
@@ -105,7 +105,7 @@ fn low(margin: &[f32], defined: &[bool], rows: &[u32], starts: &[usize]) -> Vec<
     let classes: Vec<Mixture> = starts
         .par_windows(2)
         .map(|w| {
-            let own = of(&rows[w[0]..w[1]]);
+            let own = if by_class { of(&rows[w[0]..w[1]]) } else { Vec::new() };
             let Some(fit) = Mixture::fit(&own) else { return whole };
             let n = own.len() as f64;
             let gain = n * (fit.log_likelihood(&own) - whole.log_likelihood(&own));
