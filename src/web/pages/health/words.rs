@@ -10,6 +10,8 @@ use crate::web::pages::{Reader, address};
 const NAMED: usize = 8;
 /// From here on a property is said to give classes away.
 const STRONG: f64 = 0.2;
+/// Below, what a property tells best is chance.
+const SOME: f64 = 0.05;
 /// Chance below which the order is said to mean something.
 const CHANCE: f64 = 0.05;
 
@@ -114,7 +116,7 @@ impl Words<'_> {
 
     pub(super) fn property(&self, p: &PropertyHealth) -> PropertyRow {
         let lang = self.page.lang;
-        let best = p.told.iter().map(|t| {
+        let best = p.told.iter().filter(|_| p.score >= SOME).map(|t| {
             format!("{} ({})", self.taxonomy.name(&t.class, lang.tag()), lang.percent(t.share as f32))
         });
         PropertyRow {
