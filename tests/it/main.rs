@@ -19,6 +19,7 @@ mod jobs;
 mod labels;
 mod main_job;
 mod postgres;
+mod retractions;
 mod rooms;
 mod rules;
 mod support;
