@@ -23,6 +23,7 @@ mod learning;
 mod main_job;
 mod postgres;
 mod predictions;
+mod retractions;
 mod rooms;
 mod rules;
 mod scan_issues;

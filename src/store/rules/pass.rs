@@ -120,27 +120,34 @@ impl Store {
 }
 
 impl RulePass {
-    /// The next samples in id order; none at the end.
+    /// The next samples in id order; none at the end. One look-up a sample and table: a join would begin
+    /// again at the first row of each table for every batch.
     pub async fn next(&mut self) -> Result<Vec<RuleRecord>> {
         let rows = sqlx::query!(
-            r#"select s.id, s.external_id, case when $5 then s.title end as title, case when $6 then s.asr end as asr,
-                 case when $7 then s.ocr end as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state, s.duration_ms,
-                 s.width, s.height, s.fps, c.class as "label?", c.given_class as "given_label?",
-                 c.source as "label_source?", c.author as "label_author?", v.decision as "review?",
-                 exists (select from exclusions e where e.sample_id = s.id and e.lifted_at is null) as "excluded!",
-                 exists (select from rule_hits h join rule_runs u on u.id = h.run_id where h.sample_id = s.id
-                   and u.action = 'flag' and u.applied_at is not null and u.undone_at is null) as "flagged_by_rule!",
-                 f.suspicion as "suspicion?", f.rank as "rank?", f.flagged as "flagged?",
-                 f.suggested_class as "suggested_class?", f.suggested_p as "suggested_p?",
+            r#"with page as materialized (
+                 select * from samples where dataset_id = $1 and id > $2 order by id limit $3)
+               select s.id as "id!", s.external_id as "external_id!", case when $5 then s.title end as title,
+                 case when $6 then s.asr end as asr, case when $7 then s.ocr end as "ocr: Json<Vec<OcrLine>>",
+                 s.split as "split!", s.media_state as "media_state!", s.duration_ms, s.width, s.height, s.fps,
+                 c.class as "label?", c.given_class as "given_label?", c.source as "label_source?",
+                 c.author as "label_author?", v.decision as "review?", e.yes is not null as "excluded!",
+                 h.yes is not null as "flagged_by_rule!", f.suspicion as "suspicion?", f.rank as "rank?",
+                 f.flagged as "flagged?", f.suggested_class as "suggested_class?", f.suggested_p as "suggested_p?",
                  f.self_confidence as "self_confidence?", f.normalized_margin as "normalized_margin?",
                  cardinality(f.detectors) as "detectors?", f.cluster as "cluster?",
                  (f.reason ->> 'neighbours_agree')::float8 as agree, (f.reason ->> 'neighbours_suggested')::float8 as suggested,
                  (f.reason ->> 'neighbours')::float8 as neighbours, (f.reason ->> 'cluster_share')::float8 as cluster_share,
                  f.reason ->> 'cluster_class' as cluster_class, (f.reason ->> 'cross_parent')::boolean as cross_parent
-               from samples s left join current_labels c on c.sample_id = s.id
-               left join review_status v on v.sample_id = s.id
-               left join findings f on f.sample_id = s.id and f.scan_id = $4
-               where s.dataset_id = $1 and s.id > $2 order by s.id limit $3"#,
+               from page s
+               left join lateral (select * from current_labels where sample_id = s.id limit 1) c on true
+               left join lateral (select * from review_status where sample_id = s.id limit 1) v on true
+               left join lateral (select true as yes from exclusions
+                 where sample_id = s.id and lifted_at is null limit 1) e on true
+               left join lateral (select true as yes from rule_hits x join rule_runs u on u.id = x.run_id
+                 where x.sample_id = s.id and u.action = 'flag' and u.applied_at is not null and u.undone_at is null
+                 limit 1) h on true
+               left join lateral (select * from findings where scan_id = $4 and sample_id = s.id limit 1) f on true
+               order by s.id"#,
             self.dataset,
             self.after,
             BATCH,

@@ -176,7 +176,7 @@ impl PreviewView {
         let lang = page.lang;
         let most = p.classes.iter().map(|c| c.hits).max().unwrap_or(0);
         let rest = p.classes.len().saturating_sub(CLASSES_LISTED);
-        let changes = lang.number(p.changes);
+        let worded = lang.count("rules.n_change", p.changes);
         let action = does(page, taxonomy, p.action, p.class.as_deref());
         Self {
             sentence: page.t2("rules.would", "action", &action, "n", lang.number(p.records)),
@@ -184,9 +184,9 @@ impl PreviewView {
             rate: lang.percent(p.rate as f32),
             kept: (p.action == RuleAction::Relabel).then(|| lang.number(p.kept_by_people)),
             none: p.hits == 0,
-            apply: page.t1("rules.apply_n", "n", &changes),
-            confirm: page.t2("rules.confirm_apply", "action", &action, "n", &changes),
-            changes,
+            apply: page.t1("rules.apply", "changes", &worded),
+            confirm: page.t2("rules.confirm_apply", "action", &action, "changes", &worded),
+            changes: lang.number(p.changes),
             scan: p.scan_id.is_some(),
             classes: p
                 .classes
