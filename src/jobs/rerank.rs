@@ -59,7 +59,7 @@ pub struct Learning {
 }
 
 /// How it stands with `scan`.
-pub async fn learning(services: &Services, dataset: Uuid, scan: Uuid) -> Result<Learning, JobError> {
+pub async fn learning(services: &Services, dataset: Uuid, scan: Uuid) -> crate::store::Result<Learning> {
     let store = &services.store;
     let meta = store.learnt(scan).await?;
     let audits = store.audits(scan).await?;
