@@ -1,8 +1,9 @@
 //! The meta-model: what people's decisions teach about the detectors' scores. A logistic regression on all
 //! scores of the samples that were reviewed gives every other sample a probability that its label is wrong.
 //!
-//! The scan's own suspicion is its offset: with no evidence against it the answer is the suspicion, and each
-//! score moves the answer as far as the reviews support. Reviews are chosen by the scores that the model
+//! The scan's own suspicion enters freely and is calibrated by the reviews; each score moves the answer from
+//! there as far as the reviews support: of the strengths whose loss cannot be told from the least, the weakest
+//! is taken, so that a ranking that is right stays. Reviews are chosen by the scores that the model
 //! sees, so the choice does not bias it as long as the model is right; that it may not be is what the weights
 //! are for, by which random audits stand for the samples that the ranking did not bring up (see
 //! [`super::audits::audit_weight`]).
@@ -26,7 +27,7 @@ pub const LEAST_REVIEWS: usize = 200;
 /// Fewest reviews of each outcome.
 const LEAST_OF_EACH: usize = 10;
 /// Strengths tried: C of scikit-learn, on standardised scores.
-const GRID: [f64; 6] = [0.001, 0.01, 0.03, 0.1, 0.3, 1.0];
+const GRID: [f64; 7] = [0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0];
 const FOLDS: usize = 10;
 /// Scores further from their mean than this many standard deviations count as that far.
 const FURTHEST: f64 = 5.0;
@@ -132,7 +133,7 @@ pub struct MetaReport {
     pub auroc_before: f64,
     /// Strength of the fit (scikit-learn's C).
     pub c: f64,
-    /// By score, in its standard deviations; what it adds to the log-odds of the suspicion.
+    /// By score, in its standard deviations; what it adds to the log-odds of the calibrated suspicion.
     pub coefficients: Vec<f64>,
 }
 
@@ -161,8 +162,8 @@ impl MetaModel {
     }
 }
 
-/// Learns from `reviewed`. The strength of the fit is the one of the grid with the lowest log-loss over ten
-/// folds. O(reviews d^2) for each fold, strength and step of Newton's method: about 0.1 s for 10,000 reviews
+/// Learns from `reviewed`. The strength of the fit is the weakest of the grid whose log-loss over ten folds
+/// is within a standard error (of the paired differences) of the lowest. O(reviews d^2) for each fold, strength and step of Newton's method: about 0.1 s for 10,000 reviews
 /// of 15 scores.
 pub fn learn(mut reviewed: Reviewed, seed: u64) -> MetaModel {
     reviewed.rows.sort_by_key(|r| r.key);
@@ -191,16 +192,14 @@ pub fn learn(mut reviewed: Reviewed, seed: u64) -> MetaModel {
     let offset: Vec<f64> = rows.iter().map(|r| r.offset).collect();
     let all = Rows { x: x.view(), y: &y, weights: &weights, offset: &offset };
     let folds = fold_of(rows, seed);
-    let tried = GRID.map(|c| {
-        let z = unseen(all, &folds, c);
-        (log_loss(&z, &y, &weights), c, z)
-    });
-    let best = tried.into_iter().reduce(|best, next| if next.0 < best.0 { next } else { best });
-    let Some((loss, c, z)) = best else { return MetaModel { report, fitted: None } };
+    let tried = GRID.map(|c| unseen(all, &folds, c));
+    let losses: Vec<Vec<f64>> = tried.iter().map(|z| each_loss(z, &y, &weights)).collect();
+    let chosen = weakest(&losses);
+    let (c, z) = (GRID[chosen], &tried[chosen]);
     let model = Logistic::fit(all, c);
-    report.log_loss = loss;
+    report.log_loss = log_loss(z, &y, &weights);
     report.log_loss_before = log_loss(&offset, &y, &weights);
-    report.auroc = auroc(&z, &y);
+    report.auroc = auroc(z, &y);
     report.auroc_before = auroc(&offset, &y);
     report.adopted =
         report.log_loss < report.log_loss_before && report.auroc >= report.auroc_before - AUROC_SLACK;
@@ -243,10 +242,29 @@ fn unseen(all: Rows<'_>, folds: &[usize], c: f64) -> Vec<f64> {
     z
 }
 
+/// Each row's weight times -ln p(outcome).
+fn each_loss(z: &[f64], y: &[bool], weights: &[f64]) -> Vec<f64> {
+    let of = |((&z, &y), &w): ((&f64, &bool), &f64)| -w * sigmoid(if y { z } else { -z }).max(1e-300).ln();
+    z.iter().zip(y).zip(weights).map(of).collect()
+}
+
 /// Weighted mean of -ln p(outcome).
 fn log_loss(z: &[f64], y: &[bool], weights: &[f64]) -> f64 {
-    let of = |((&z, &y), &w): ((&f64, &bool), &f64)| -w * sigmoid(if y { z } else { -z }).max(1e-300).ln();
-    z.iter().zip(y).zip(weights).map(of).sum::<f64>() / weights.iter().sum::<f64>()
+    each_loss(z, y, weights).iter().sum::<f64>() / weights.iter().sum::<f64>()
+}
+
+/// The first of `losses`, each of all rows, whose mean is at most a standard error above the lowest.
+fn weakest(losses: &[Vec<f64>]) -> usize {
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let means: Vec<f64> = losses.iter().map(|l| mean(l)).collect();
+    let best = (0..losses.len()).fold(0, |best, i| if means[i] < means[best] { i } else { best });
+    let near = |i: &usize| {
+        let apart: Vec<f64> = losses[*i].iter().zip(&losses[best]).map(|(a, b)| a - b).collect();
+        let gap = mean(&apart);
+        let variance = mean(&apart.iter().map(|d| (d - gap).powi(2)).collect::<Vec<_>>());
+        gap <= (variance / apart.len() as f64).sqrt()
+    };
+    (0..best).find(near).unwrap_or(best)
 }
 
 /// Probability that a wrong one has the larger value, ties half. Both outcomes are there.

@@ -72,9 +72,8 @@ pub async fn add(
 }
 
 /// Forgets a set and its file. Scans that used it keep their findings.
-pub async fn delete(services: &Services, dataset: Uuid, id: Uuid) -> Result<(), JobError> {
-    let set = services.store.prediction_set(dataset, id).await?;
-    services.store.delete_prediction_set(dataset, id).await?;
+pub async fn delete(services: &Services, dataset: Uuid, set: &PredictionSet) -> Result<(), JobError> {
+    services.store.delete_prediction_set(dataset, set.id).await?;
     Ok(services.blobs.delete(&set.blob).await?)
 }
 

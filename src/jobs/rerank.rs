@@ -59,9 +59,9 @@ pub struct Learning {
 }
 
 /// How it stands with `scan`.
-pub async fn learning(services: &Services, dataset: Uuid, scan: Uuid) -> Result<Learning, JobError> {
+pub async fn learning(services: &Services, dataset: Uuid, scan: Uuid) -> crate::store::Result<Learning> {
     let store = &services.store;
-    let (_, meta) = store.learnt(scan).await?;
+    let meta = store.learnt(scan).await?;
     let audits = store.audits(scan).await?;
     let audit = |a: &crate::store::learning::AuditRow| Audit {
         reached: a.reached,
@@ -80,14 +80,13 @@ impl Services {
     /// Queues a rerank of the dataset's last scan when enough reviews came in since the one before, and none
     /// waits already.
     pub async fn rerank_if_due(&self, dataset: Uuid) -> Result<Option<Uuid>, JobError> {
-        let Some(scan) = self.store.latest_scan(dataset).await? else { return Ok(None) };
-        let (upto, _) = self.store.learnt(scan.id).await?;
+        let Some((scan, upto)) = self.store.learnt_upto(dataset).await? else { return Ok(None) };
         let due = if upto == 0 { LEAST_REVIEWS } else { self.config.scan.meta_batch };
         let new = usize::try_from(self.store.decisions(dataset, upto).await?).unwrap_or(0);
         if new < due || self.store.rerank_pending(dataset).await? {
             return Ok(None);
         }
-        self.enqueue_rerank(dataset, &RerankArgs { scan: scan.id }).await.map(Some)
+        self.enqueue_rerank(dataset, &RerankArgs { scan }).await.map(Some)
     }
 }
 

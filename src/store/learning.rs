@@ -94,12 +94,20 @@ impl Store {
         .await?)
     }
 
-    /// The review up to which the scan's order has learnt (0: not yet), and what its model is worth.
-    pub async fn learnt(&self, scan: Uuid) -> Result<(i64, Option<Value>)> {
-        let row = sqlx::query!("select meta_review, meta from scans where id = $1", scan)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok((row.meta_review, row.meta))
+    /// What the scan's last fit gave.
+    pub async fn learnt(&self, scan: Uuid) -> Result<Option<Value>> {
+        Ok(sqlx::query_scalar!("select meta from scans where id = $1", scan).fetch_one(&self.pool).await?)
+    }
+
+    /// The last scan, and the review up to which its order has learnt (0: not yet).
+    pub async fn learnt_upto(&self, dataset: Uuid) -> Result<Option<(Uuid, i64)>> {
+        let row = sqlx::query!(
+            "select id, meta_review from scans where dataset_id = $1 order by seq desc limit 1",
+            dataset
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|r| (r.id, r.meta_review)))
     }
 
     /// Every how many places of the scan's order there is an audit; 0: nowhere.

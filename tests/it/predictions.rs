@@ -108,7 +108,7 @@ async fn a_dataset_without_embeddings_is_scanned_by_uploaded_predictions() {
         app.get_json(&format!("/api/v1/datasets/d/scans/{}", result["scan_id"].as_str().unwrap())).await;
     assert_eq!(done["summary"]["head"], json!({"predictions": set["id"], "model": "swin"}));
     let page = String::from_utf8(app.get("/datasets/d").await.bytes).unwrap();
-    assert!(page.contains("swin"), "the dataset page says whose probabilities they are");
+    assert!(page.contains("by predictions of “swin”"), "the dataset page says whose probabilities they are");
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn a_killed_scan_goes_on_with_the_next_fold_and_finds_the_same() {
     assert_eq!((job.state, job.starts), (JobState::Running, 1));
 
     // a decision that comes between does not make the finished folds worthless
-    let decision = json!({"client_id": uuid::Uuid::new_v4(), "decision": "relabel", "class": "a1"});
+    let decision = json!({"client_id": uuid::Uuid::new_v4(), "decision": "relabel", "class": "a2"});
     let reviewed = app.post_json("/api/v1/datasets/d/samples/v17/reviews", &decision).await;
     assert_eq!(reviewed.status, 201);
 

@@ -1,11 +1,14 @@
 //! Weighted logistic regression of few columns by Newton's method (iteratively reweighted least squares),
-//! with an L2 penalty and an offset.
+//! with an L2 penalty and log-odds that are given.
 //!
-//! Minimises C * sum_i w_i ln(1 + exp(-s_i (o_i + b0 + x_i b))) + |b|^2 / 2 with s_i = +1 or -1, scikit-learn's
-//! convention; the intercept b0 is free. The penalty makes it strictly convex in b, so the answer is one.
+//! Minimises C * sum_i w_i ln(1 + exp(-s_i (a o_i + b0 + x_i b))) + |b|^2 / 2 with s_i = +1 or -1,
+//! scikit-learn's convention. The intercept b0 is free; so is, but for a hint towards 1, the slope a of the
+//! given log-odds: with a small C the answer is those, calibrated. Strictly convex, so the answer is one.
 
 use ndarray::ArrayView2;
 
+/// Weight of (a - 1)^2 / 2: it decides where the rows do not.
+const HINT: f64 = 1e-3;
 /// Newton steps; a handful suffice.
 const MOST_STEPS: usize = 100;
 /// Ends when no coefficient moves further than this.
@@ -28,6 +31,8 @@ pub(super) struct Rows<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Logistic {
     pub(super) intercept: f64,
+    /// Of the given log-odds.
+    pub(super) slope: f64,
     /// (d)
     pub(super) coefficients: Vec<f64>,
 }
@@ -36,8 +41,9 @@ impl Logistic {
     /// `rows` needs both outcomes with positive weight, else the intercept has no end. O(m d^2) a step.
     pub(super) fn fit(rows: Rows<'_>, c: f64) -> Self {
         let d = rows.x.ncols();
-        // the intercept last
-        let mut b = vec![0.0; d + 1];
+        // the slope and the intercept last
+        let mut b = vec![0.0; d + 2];
+        b[d] = 1.0;
         let mut value = objective(rows, &b, c);
         for _ in 0..MOST_STEPS {
             let Some(step) = newton_step(rows, &b, c) else { break };
@@ -61,14 +67,15 @@ impl Logistic {
                 break;
             }
         }
-        let intercept = b.pop().unwrap_or(0.0);
-        Self { intercept, coefficients: b }
+        let (slope, intercept) = (b[d], b[d + 1]);
+        b.truncate(d);
+        Self { intercept, slope, coefficients: b }
     }
 
     /// Log-odds of one row.
     pub(super) fn log_odds(&self, row: impl IntoIterator<Item = f64>, offset: f64) -> f64 {
         let dot: f64 = row.into_iter().zip(&self.coefficients).map(|(x, b)| x * b).sum();
-        offset + self.intercept + dot
+        self.slope * offset + self.intercept + dot
     }
 }
 
@@ -90,7 +97,7 @@ fn softplus(z: f64) -> f64 {
 fn log_odds(rows: Rows<'_>, i: usize, b: &[f64]) -> f64 {
     let d = rows.x.ncols();
     let dot: f64 = rows.x.row(i).iter().zip(b).map(|(x, b)| x * b).sum();
-    rows.offset[i] + b[d] + dot
+    b[d] * rows.offset[i] + b[d + 1] + dot
 }
 
 fn objective(rows: Rows<'_>, b: &[f64], c: f64) -> f64 {
@@ -101,24 +108,27 @@ fn objective(rows: Rows<'_>, b: &[f64], c: f64) -> f64 {
             rows.weights[i] * softplus(if rows.y[i] { -z } else { z })
         })
         .sum();
-    c * loss + b[..d].iter().map(|v| v * v).sum::<f64>() / 2.0
+    c * loss + (b[..d].iter().map(|v| v * v).sum::<f64>() + HINT * (b[d] - 1.0).powi(2)) / 2.0
 }
 
 /// H^-1 g at `b`; `None` when H is not positive definite to rounding.
 fn newton_step(rows: Rows<'_>, b: &[f64], c: f64) -> Option<Vec<f64>> {
     let d = rows.x.ncols();
-    let p = d + 1;
+    let p = d + 2;
     let (mut gradient, mut hessian) = (vec![0.0; p], vec![0.0; p * p]);
     for j in 0..d {
         gradient[j] = b[j];
         hessian[j * p + j] = 1.0;
     }
+    gradient[d] = HINT * (b[d] - 1.0);
+    hessian[d * p + d] = HINT;
     let mut row = vec![1.0; p];
     for i in 0..rows.y.len() {
         let q = sigmoid(log_odds(rows, i, b));
         let slope = c * rows.weights[i] * (q - f64::from(u8::from(rows.y[i])));
         let bend = c * rows.weights[i] * q * (1.0 - q);
         row.iter_mut().zip(rows.x.row(i)).for_each(|(to, x)| *to = *x);
+        row[d] = rows.offset[i];
         for j in 0..p {
             gradient[j] += slope * row[j];
             for k in 0..=j {
@@ -127,7 +137,7 @@ fn newton_step(rows: Rows<'_>, b: &[f64], c: f64) -> Option<Vec<f64>> {
         }
     }
     // an intercept that is all but certain bends the objective less than rounding
-    hessian[d * p + d] += 1e-12;
+    hessian[p * p - 1] += 1e-12;
     solve(&mut hessian, gradient, p)
 }
 

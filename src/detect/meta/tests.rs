@@ -53,16 +53,22 @@ fn the_fit_is_scikit_learns() {
 }
 
 #[test]
-fn an_offset_is_a_coefficient_of_one_that_nobody_pays_for() {
+fn given_log_odds_are_a_column_that_nobody_pays_for() {
     let t = table();
-    // moving the first column's coefficient by one is an offset of that column
     let offset: Vec<f64> = t.x.column(0).to_vec();
     let zero = vec![0.0; offset.len()];
-    let fit =
-        |offset: &[f64]| Logistic::fit(Rows { x: t.x.view(), y: &t.y, weights: &t.weights, offset }, 1e9);
-    let (with, without) = (fit(&offset), fit(&zero));
-    assert!((with.coefficients[0] + 1.0 - without.coefficients[0]).abs() < 1e-5);
-    assert!((with.coefficients[1] - without.coefficients[1]).abs() < 1e-5);
+    let fit = |x: ArrayView2<'_, f64>, offset: &[f64], c| {
+        Logistic::fit(Rows { x, y: &t.y, weights: &t.weights, offset }, c)
+    };
+    let others = t.x.slice(ndarray::s![.., 1..]);
+    // without a penalty to speak of they are one column among others
+    let (apart, among) = (fit(others, &offset, 1e7), fit(t.x.view(), &zero, 1e7));
+    assert!((apart.slope - among.coefficients[0]).abs() < 1e-6, "{apart:?} {among:?}");
+    assert!((apart.coefficients[0] - among.coefficients[1]).abs() < 1e-6);
+    // and with a strong one they alone remain, calibrated
+    let strong = fit(others, &offset, 1e-2);
+    assert!(strong.coefficients.iter().all(|b| b.abs() < 0.1) && strong.slope > 0.4, "{strong:?}");
+    assert_eq!(fit(others, &zero, 1.0).slope, 1.0, "nothing to say: as given");
 }
 
 #[test]

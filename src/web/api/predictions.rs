@@ -134,6 +134,7 @@ async fn delete(
     Path((dataset, id)): Path<(String, Uuid)>,
 ) -> Result<StatusCode, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
-    predictions::delete(&services, dataset.id, id).await?;
+    let set = services.store.prediction_set(dataset.id, id).await?;
+    predictions::delete(&services, dataset.id, &set).await?;
     Ok(StatusCode::NO_CONTENT)
 }
