@@ -212,7 +212,7 @@ mod tests {
         let neighbours = Neighbours {
             index: array![[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]],
             similarity: array![[0.9, 0.5, 0.25], [0.9, -0.1, -0.2], [0.5, 0.1, 0.1], [0.1, 0.1, 0.1]],
-            recall: 1.0,
+            recall: None,
         };
         let x = Array2::zeros((4, 1));
         let s = Folded {

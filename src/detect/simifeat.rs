@@ -106,7 +106,7 @@ mod tests {
         let neighbours = Neighbours {
             index: array![[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 2, 1]],
             similarity: array![[0.9, 0.8, 0.7], [0.0, 0.0, 0.0], [0.5, -0.5, -0.9], [0.6, 0.6, 0.1]],
-            recall: 1.0,
+            recall: None,
         };
         let out = simifeat(&neighbours, &[0, 1, 0, 1], 2, None).unwrap();
         assert!((out.quality[0] - 1.8 / (1.8f32.powi(2) + 1.6f32.powi(2)).sqrt()).abs() < 1e-6);
