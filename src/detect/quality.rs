@@ -154,7 +154,7 @@ fn read<T: Real, L: Lanes<T>, const ENTROPY: bool>(
     let mut min = L::splat(T::INFINITY);
     let mut max = L::splat(T::NEG_INFINITY);
     let (mut second, mut sum) = (max, zero);
-    // single precision for few terms only, then double: so the score is right to 1e-7 of itself
+    // single precision for few terms only, then double: so the score is right to about 1e-7 of itself
     let mut entropies = [0.0; LANES];
     let (chunks, rest) = row.as_chunks::<LANES>();
     for few in chunks.chunks(FEW) {
