@@ -34,7 +34,11 @@ impl Consensus {
     ///
     /// # Errors
     /// Lengths.
-    pub fn of(neighbours: &Neighbours, labels: &[u32], n_classes: usize) -> Result<Option<Self>, DetectError> {
+    pub fn of(
+        neighbours: &Neighbours,
+        labels: &[u32],
+        n_classes: usize,
+    ) -> Result<Option<Self>, DetectError> {
         let n = labels.len();
         check_length("labels", neighbours.index.nrows(), n)?;
         if neighbours.k() == 0 || n_classes > MOST_CLASSES {

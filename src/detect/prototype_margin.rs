@@ -78,10 +78,8 @@ pub fn prototype_margins(
     check_length("agreement", n, agreement.len())?;
     let (rows, starts) = by_class(labels, n_classes);
     let present = starts.windows(2).filter(|w| w[1] > w[0]).count();
-    let defined: Vec<bool> = labels
-        .iter()
-        .map(|&y| present > 1 && starts[y as usize + 1] - starts[y as usize] > 1)
-        .collect();
+    let defined: Vec<bool> =
+        labels.iter().map(|&y| present > 1 && starts[y as usize + 1] - starts[y as usize] > 1).collect();
     let mut weights = vec![1f32; n];
     let (mut margin, mut p_wrong) = (vec![0f32; n], vec![0.5f32; n]);
     for round in 0..=REFINEMENTS {
@@ -184,7 +182,11 @@ mod tests {
         let out = prototype_margins(unit.view(), &labels, 4, &[0.5; 400]).unwrap();
         let errors = wrong.iter().filter(|w| **w).count();
         let said = |state, is| (0..400).filter(|&i| out.state[i] == state && wrong[i] == is).count();
-        assert!(said(LabelState::Wrong, true) * 100 >= errors * 95, "{} of {errors}", said(LabelState::Wrong, true));
+        assert!(
+            said(LabelState::Wrong, true) * 100 >= errors * 95,
+            "{} of {errors}",
+            said(LabelState::Wrong, true)
+        );
         assert!(said(LabelState::Wrong, false) <= 4, "{}", said(LabelState::Wrong, false));
         assert!((out.errors() / errors as f64 - 1.0).abs() < 0.1, "{} of {errors}", out.errors());
     }

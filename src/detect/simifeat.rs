@@ -68,7 +68,9 @@ pub fn simifeat(
         for class in 0..n_classes {
             let mut members = rows[starts[class]..starts[class + 1]].to_vec();
             let wrong = (1.0 - consensus.trusted(class)) * members.len() as f64;
-            members.sort_by(|&a, &b| out.quality[a as usize].total_cmp(&out.quality[b as usize]).then(a.cmp(&b)));
+            members.sort_by(|&a, &b| {
+                out.quality[a as usize].total_cmp(&out.quality[b as usize]).then(a.cmp(&b))
+            });
             for i in members.into_iter().take(wrong.round() as usize) {
                 out.low_ranked[i as usize] = true;
             }

@@ -347,10 +347,7 @@ fn score_table(
         columns.extend([
             ("neighbour_agreement", Column::F32(space.agreement.clone())),
             ("prototype_margin", Column::F32(space.prototypes.margin.clone())),
-            (
-                "prototype_p_clean",
-                Column::F32(space.prototypes.p_wrong.iter().map(|p| 1.0 - p).collect()),
-            ),
+            ("prototype_p_clean", Column::F32(space.prototypes.p_wrong.iter().map(|p| 1.0 - p).collect())),
             ("prototype_state", Column::Utf8(space.prototypes.state.iter().map(state).collect())),
             ("fine_alignment", Column::F32(space.fine.alignment.clone())),
             ("fine_p_clean", Column::F32(space.fine.p_clean.clone())),

@@ -37,7 +37,8 @@ impl ErrorCount {
     /// # Errors
     /// More wrong than audited, more audited than `n`.
     pub fn with_audit(self, wrong: usize, audited: usize, n: usize) -> Result<Self, DetectError> {
-        for (name, value, most) in [("wrong labels of an audit", wrong, audited), ("audited labels", audited, n)]
+        for (name, value, most) in
+            [("wrong labels of an audit", wrong, audited), ("audited labels", audited, n)]
         {
             if value > most {
                 let rule = "a part cannot be larger than the whole";

@@ -153,7 +153,9 @@ fn the_worst_sets() {
     let b = blobs(60, k, |y, _| y, 21);
     let uniform = |n: usize, k: usize| Array2::from_elem((n, k), 1.0 / k as f32);
     let believing = |labels: &[u32], k: usize| {
-        Array2::from_shape_fn((labels.len(), k), |(i, c)| if labels[i] as usize == c { 0.9 } else { 0.1 / (k - 1) as f32 })
+        Array2::from_shape_fn((labels.len(), k), |(i, c)| {
+            if labels[i] as usize == c { 0.9 } else { 0.1 / (k - 1) as f32 }
+        })
     };
     let alone: Vec<u32> = (0..60).collect();
     let sparse: Vec<u32> = (0..60).map(|i| i * 3).collect();

@@ -153,7 +153,9 @@ fn single_detectors_and_sources_of_the_count_speak_for_themselves() {
     }
     // scripts read them by these names
     let json = serde_json::to_value(&out.noise).unwrap();
-    for name in ["posterior", "surest", "corroborated", "confident_joint", "argmax", "mixture", "consensus", "audit"] {
+    for name in
+        ["posterior", "surest", "corroborated", "confident_joint", "argmax", "mixture", "consensus", "audit"]
+    {
         assert!(json["count"].get(name).is_some(), "{name}");
     }
 }
