@@ -19,6 +19,9 @@ const SURE: f64 = 0.25;
 /// The same without features to cross-check.
 const SURE_ALONE: f64 = 1.0 / 3.0;
 const FEWEST: usize = 5;
+/// Probabilities closer than this are equal: in the last bits they differ by the order of summation alone, and
+/// that goes with whether the label is contradicted.
+const EQUAL: f32 = 1e-6;
 
 /// Estimates of the number of wrong labels, each in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -139,8 +142,8 @@ fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
             let sure = ((of.len() as f64 * share) as usize).max(FEWEST).min(of.len());
             // of equals at the border each counts in part: which comes first says nothing
             let border = of[sure - 1].0;
-            let surer = of.partition_point(|g| g.0 > border);
-            let equal = of[surer..].iter().take_while(|g| g.0 == border).count();
+            let surer = of.partition_point(|g| g.0 > border + EQUAL);
+            let equal = of[surer..].iter().take_while(|g| g.0 >= border - EQUAL).count();
             let wrong = |of: &[(f32, bool)]| of.iter().filter(|g| g.1).count() as f64;
             let part = (sure - surer) as f64 / equal as f64;
             let wrong = wrong(&of[..surer]) + part * wrong(&of[surer..surer + equal]);
