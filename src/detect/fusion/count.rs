@@ -14,14 +14,14 @@ use utoipa::ToSchema;
 
 use super::audit::Audited;
 
-/// Shares of the samples guessed to be of a class, the surest, that stand for its noise: the next while it
-/// counts clearly fewer errors than the one before, for then what it leaves out was overlap.
-const SURE: [f64; 3] = [0.25, 0.1, 0.05];
+/// Share of the samples guessed to be of a class, the surest, that stand for its noise.
+const SURE: f64 = 0.25;
 /// The same without features to cross-check.
-const SURE_ALONE: [f64; 1] = [1.0 / 3.0];
+const SURE_ALONE: f64 = 1.0 / 3.0;
 const FEWEST: usize = 5;
-/// Standard deviations by which fewer is clearly fewer.
-const CLEARLY: f64 = 2.0;
+/// Probabilities closer than this are equal: in the last bits they differ by the order of summation alone, and
+/// that goes with whether the label is contradicted.
+const EQUAL: f32 = 1e-6;
 
 /// Estimates of the number of wrong labels, each in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -39,8 +39,7 @@ pub struct ErrorCount {
     pub high: usize,
     /// Sum over all samples of the posterior that the label is wrong.
     pub posterior: f64,
-    /// The share contradicted among the surest samples of each class (a quarter of them, or fewer where
-    /// classes overlap), times its size.
+    /// The share contradicted among the surest quarter of each class, times its size.
     pub surest: f64,
     /// Head and neighbours name the same other class. Without features 0.
     pub corroborated: f64,
@@ -80,7 +79,7 @@ impl ErrorCount {
     pub(super) fn of(sources: &Sources<'_>) -> Self {
         let n = sources.first.len() / sources.classes.width;
         let corroborated = sources.corroborated.map(|c| c as f64);
-        let surest = surest(sources, if corroborated.is_some() { &SURE } else { &SURE_ALONE });
+        let surest = contradicted(sources, if corroborated.is_some() { SURE } else { SURE_ALONE });
         let estimate = match corroborated {
             Some(both) => {
                 let overlapping = sources.consensus.unwrap_or(0.0).max(both);
@@ -126,26 +125,6 @@ fn informative(sources: &Sources<'_>) -> bool {
     commonest >= 1.0 || right as f64 / n as f64 > commonest + 2.0 * error
 }
 
-/// [`contradicted`] of the first of `shares`, or of a later one as long as each counts [`CLEARLY`] fewer than
-/// the one before, by the standard deviation of the difference of two counts of which one is part of the other.
-fn surest(sources: &Sources<'_>, shares: &[f64]) -> f64 {
-    let variance = |errors: f64, share: f64| errors.max(1.0 / share) / share;
-    let counts = shares.iter().map(|&share| {
-        let errors = contradicted(sources, share);
-        (errors, variance(errors, share))
-    });
-    let best = counts.fold((None, true), |(best, go_on), next| match best {
-        None => (Some(next), true),
-        Some((errors, spread)) if go_on => {
-            let deviation = (next.1 - spread).max(0.0).sqrt();
-            let clearly = next.0 < errors - CLEARLY * deviation;
-            (Some(if clearly { next } else { (errors, spread) }), clearly)
-        }
-        stay => (stay, false),
-    });
-    best.0.map_or(0.0, |b| b.0)
-}
-
 /// For each class guessed: of the surest `share` of its samples those labelled otherwise, scaled to all.
 fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
     let width = sources.classes.width;
@@ -163,8 +142,8 @@ fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
             let sure = ((of.len() as f64 * share) as usize).max(FEWEST).min(of.len());
             // of equals at the border each counts in part: which comes first says nothing
             let border = of[sure - 1].0;
-            let surer = of.partition_point(|g| g.0 > border);
-            let equal = of[surer..].iter().take_while(|g| g.0 == border).count();
+            let surer = of.partition_point(|g| g.0 > border + EQUAL);
+            let equal = of[surer..].iter().take_while(|g| g.0 >= border - EQUAL).count();
             let wrong = |of: &[(f32, bool)]| of.iter().filter(|g| g.1).count() as f64;
             let part = (sure - surer) as f64 / equal as f64;
             let wrong = wrong(&of[..surer]) + part * wrong(&of[surer..surer + equal]);
@@ -239,19 +218,20 @@ mod tests {
             first.extend(if wrong { [1.0 - p, p] } else { [p, 1.0 - p] });
             classes.extend(if wrong { [1, 0] } else { [0, 1] });
         }
-        let of = |first: &[f32], classes: &[u32]| {
+        let with = |first: &[f32], classes: &[u32], corroborated, consensus| {
             ErrorCount::of(&Sources {
                 first,
                 last: first,
                 classes: &Candidates { width: 2, classes: classes.to_vec() },
                 n_classes: 2,
                 posterior: 40.0,
-                corroborated: Some(10),
-                consensus: None,
+                corroborated: Some(corroborated),
+                consensus,
                 confident_joint: 30.0,
                 argmax: 43,
             })
         };
+        let of = |first: &[f32], classes: &[u32]| with(first, classes, 10, None);
         // who always says 0 knows nothing
         let count = of(&first, &classes);
         assert_eq!((count.estimate, count.low, count.informative), (0, 0, false));
@@ -260,6 +240,9 @@ mod tests {
         classes.extend([1, 0].repeat(60));
         let count = of(&first, &classes);
         assert_eq!((count.estimate, count.surest), (12, 12.0));
+        // corroborated beyond that: all of it, or as far as neighbours do not disagree anyway: 12 + 8 x 20 / 80
+        assert_eq!(with(&first, &classes, 20, Some(15.0)).estimate, 20);
+        assert_eq!(with(&first, &classes, 20, Some(80.0)).estimate, 14);
         assert!(count.low < 10 && count.high > 40 && count.high < 60, "{count:?}");
     }
 
