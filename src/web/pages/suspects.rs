@@ -112,8 +112,8 @@ pub(super) fn filter(query: impl Fn(&str) -> Option<String>) -> (SuspectFilter, 
             *class = Some(asked);
         }
     }
-    if let Some(cluster) = query("cluster").and_then(|c| c.parse().ok()) {
-        kept.push(("cluster", i32::to_string(&cluster)));
+    if let Some(cluster) = query("cluster").and_then(|c| c.parse::<i32>().ok()) {
+        kept.push(("cluster", cluster.to_string()));
         filter.cluster = Some(cluster);
     }
     if let Some(d) = query("detector").and_then(|d| Detector::parse(&d)) {
