@@ -201,7 +201,8 @@ async fn an_undo_leaves_what_people_and_imports_said_since() {
 async fn an_excluded_sample_leaves_snapshots_and_exports_until_it_is_undone() {
     let app = TestApp::working().await;
     let dataset = app.dataset_with_samples("d", 6).await;
-    let snapshot = async || app.post_json("/api/v1/datasets/d/snapshots", &json!({})).await.json();
+    let snapshot =
+        async || app.post_json("/api/v1/datasets/d/snapshots", &json!({"reason": ""})).await.json();
     let exported = async |snapshot: Option<&str>| {
         let args = ExportArgs { format: "jsonl".into(), snapshot: snapshot.map(str::to_owned) };
         let done = app.done(app.services.enqueue_export(dataset, &args).await.unwrap()).await;

@@ -117,7 +117,7 @@ async fn create(
     check_author(&request.author)?;
     let dataset = services.store.dataset(&dataset).await?;
     let rule = services.create_rule(dataset.id, &request.name, &request.rule, &request.author).await?;
-    let at = format!("/api/v1/datasets/{}/rules/{}", dataset.name, rule.id);
+    let at = format!("/api/v1/datasets/{}/rules/{}", dataset.id, rule.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, at)], axum::Json(rule)))
 }
 

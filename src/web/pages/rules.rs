@@ -112,7 +112,6 @@ struct RuleRow {
     name: String,
     does: String,
     text: String,
-    samples: String,
     try_href: String,
     last: Option<RunRow>,
 }
@@ -249,7 +248,6 @@ impl RuleRow {
             name: r.name.clone(),
             does: does(page, taxonomy, r.action, r.class.as_deref()),
             text: r.text.clone(),
-            samples: format!("{samples}?{}", address::query(&[("rule", &r.name)])),
             try_href: format!("{href}?{}#preview", address::query(&try_query)),
             last: r.last_run.as_ref().map(|u| RunRow::of(page, taxonomy, samples, u)),
             id,
