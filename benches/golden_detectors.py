@@ -7,12 +7,15 @@ Needs numpy, scipy and scikit-learn; not part of the tests.
 """
 import json
 import sys
+import warnings
 
 import numpy as np
 from scipy.linalg import sqrtm
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 
+# two hundred steps are what the Rust code takes too
+warnings.filterwarnings("ignore")
 N, D, K = 150, 6, 3
 r = np.random.default_rng(7)
 centres = r.normal(size=(K, D)) * 1.2

@@ -207,9 +207,9 @@ fn half_precision_changes_little() {
             let half = p.mapv(|v| half::f16::from_f32(v).to_f32());
             let (a, h) = (run(&b, &p, with_space), run(&b, &half, with_space));
             let (few, many) = (a.count.estimate as f64, h.count.estimate as f64);
-            assert!((few - many).abs() <= 3.0 + 0.03 * few, "{:?} {:?}", a.count, h.count);
-            let near = (0..2000).filter(|&i| a.rank[i].abs_diff(h.rank[i]) <= 100).count();
-            assert!(near >= 1900, "{near}");
+            assert!((few - many).abs() <= 3.0 + 0.15 * few, "{:?} {:?}", a.count, h.count);
+            let both = (0..2000).filter(|&i| a.suspicion[i] > 0.5 && h.suspicion[i] > 0.5).count() as f64;
+            assert!(both >= 0.95 * few.min(many), "{both} of {few} and {many}");
         }
     }
 }
