@@ -162,7 +162,6 @@ fn verdict(
     let wrong: Vec<f32> = belief.chunks_exact(width).map(|r| 1.0 - r[0]).collect();
     let count = ErrorCount::of(&Sources {
         first,
-        last: p,
         classes: candidates,
         n_classes,
         posterior: wrong.iter().map(|w| f64::from(*w)).sum(),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::progress::Progress;
 use super::{JobError, Services};
 use crate::detect::audits::{self, Audit, Audited, audit_weight};
+use crate::detect::fusion::ErrorCount;
 use crate::detect::meta::{LEAST_REVIEWS, MetaReport, Reviewed, Scores, learn};
 use crate::domain::Finding;
 use crate::exchange::columnar::{Column, read_table};
@@ -56,23 +57,46 @@ pub struct Learning {
     pub model: Option<MetaReport>,
     /// From the audits that were reached.
     pub audited: Audited,
+    /// Wrong labels in the scan by its own count and the audits together; null without audits.
+    pub errors: Option<Errors>,
+}
+
+/// A number of wrong labels with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Errors {
+    pub estimate: usize,
+    pub low: usize,
+    pub high: usize,
+}
+
+impl Errors {
+    /// The scan's own count, which its audits correct.
+    fn of(scan: &Scan, audited: &Audited) -> Option<Self> {
+        let count: ErrorCount = serde_json::from_value(scan.summary.pointer("/noise/count")?.clone()).ok()?;
+        let n = usize::try_from(scan.n_samples).ok()?;
+        let (wrong, of) = (audited.wrong.hits, audited.wrong.n);
+        let count = (of > 0).then(|| count.with_audit(wrong, of, n).ok()).flatten()?;
+        Some(Self { estimate: count.estimate, low: count.low, high: count.high })
+    }
 }
 
 /// How it stands with `scan`.
-pub async fn learning(services: &Services, dataset: Uuid, scan: Uuid) -> crate::store::Result<Learning> {
+pub async fn learning(services: &Services, dataset: Uuid, scan: &Scan) -> crate::store::Result<Learning> {
     let store = &services.store;
-    let meta = store.learnt(scan).await?;
-    let audits = store.audits(scan).await?;
+    let meta = store.learnt(scan.id).await?;
+    let audits = store.audits(scan.id).await?;
     let audit = |a: &crate::store::learning::AuditRow| Audit {
         reached: a.reached,
         wrong: a.wrong,
         flagged: a.flagged,
     };
+    let audited = Audited::of(audits.iter().map(audit));
     Ok(Learning {
+        errors: Errors::of(scan, &audited),
         reviews: store.decisions(dataset, 0).await?,
         needed: LEAST_REVIEWS,
         model: meta.and_then(|m| serde_json::from_value(m.get("report")?.clone()).ok()),
-        audited: Audited::of(audits.iter().map(audit)),
+        audited,
     })
 }
 

@@ -3,7 +3,7 @@
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::suspects::{SuspectFilter, push_conditions};
+use super::suspects::{NOT_EXCLUDED, SuspectFilter, push_conditions};
 use super::{Page, Result, Store, keyword};
 use crate::domain::health::{Cluster, IssueCount};
 use crate::domain::{IssueKind, LabelCount};
@@ -74,6 +74,7 @@ impl Store {
         );
         q.push_bind(scan).push(" and n.dataset_id = ").push_bind(dataset);
         push_conditions(&mut q, dataset, filter);
+        q.push(NOT_EXCLUDED);
         q.push(" group by i.kind");
         let rows: Vec<(String, i64)> = q.build_query_as().fetch_all(&self.pool).await?;
         let mut counts: Vec<IssueCount> = IssueKind::ALL.map(|kind| IssueCount { kind, n: 0 }).into();

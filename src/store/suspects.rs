@@ -156,6 +156,10 @@ const BY_ISSUE: &str = "i.rank as place from finding_issues i \
 const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
     left join review_status r on r.sample_id = f.sample_id where s.dataset_id = ";
 
+/// Samples that a rule has excluded since the scan are nobody's work.
+pub(super) const NOT_EXCLUDED: &str =
+    " and not exists (select from exclusions x where x.sample_id = f.sample_id and x.lifted_at is null)";
+
 /// Adds what a filter asks of a finding `f` and its review status `r`, all but the issue and the cut.
 pub(super) fn push_conditions(q: &mut QueryBuilder<Postgres>, dataset: Uuid, filter: &SuspectFilter) {
     if let Some(class) = &filter.class {
@@ -242,6 +246,7 @@ impl Store {
         limit: i64,
     ) -> Result<Page<Suspect>> {
         let (mut q, place) = Self::suspects_query(dataset, scan, filter);
+        q.push(NOT_EXCLUDED);
         q.push(format_args!(" and {place} > "))
             .push_bind(after)
             .push(format_args!(" order by {place} limit "))
@@ -261,6 +266,7 @@ impl Store {
         limit: i64,
     ) -> Result<Page<Suspect>> {
         let (mut q, place) = Self::suspects_query(dataset, scan, filter);
+        q.push(NOT_EXCLUDED);
         q.push(format_args!(" and {place} < "))
             .push_bind(before)
             .push(format_args!(" order by {place} desc limit "))

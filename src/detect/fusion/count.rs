@@ -1,13 +1,10 @@
 //! How many labels are wrong: several sources that err in different ways, the count that follows and an
 //! interval; and the probability that goes with a place in the ranking.
 //!
-//! A weak head doubts everything, so the sum of its doubts is too large. Where it is surest it is mostly
+//! A weak head doubts everything, so the sum of its doubts is too large; where it is surest it is mostly
 //! right, and what it contradicts there is noise, but noise that sits at the borders of classes is not
-//! seen there. What head and neighbours say in unison is seen anywhere; but where classes overlap they
-//! also agree against labels that are right. How far they overlap is seen from nearest neighbours:
-//! these then disagree about labels far more often than head and neighbours do against them. Hence what
-//! is seen where it is surest, plus of what is corroborated beyond that as much as there is no overlap,
-//! and no more than the doubts.
+//! seen there. What head and neighbours say in unison is seen anywhere, but is too little when both are
+//! weak. Hence the larger of the last two, and no more than the first.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -62,9 +59,8 @@ pub struct ErrorCount {
 
 /// What [`ErrorCount::of`] weighs.
 pub(super) struct Sources<'a> {
-    /// (N, width) the pool's first and last opinion, slot 0 the given label, and their classes.
+    /// (N, width) the pool's first opinion, slot 0 the given label, and its classes.
     pub(super) first: &'a [f32],
-    pub(super) last: &'a [f32],
     pub(super) classes: &'a super::candidates::Candidates,
     pub(super) n_classes: usize,
     pub(super) posterior: f64,
@@ -81,12 +77,7 @@ impl ErrorCount {
         let corroborated = sources.corroborated.map(|c| c as f64);
         let surest = contradicted(sources, if corroborated.is_some() { SURE } else { SURE_ALONE });
         let estimate = match corroborated {
-            Some(both) => {
-                let overlapping = sources.consensus.unwrap_or(0.0).max(both);
-                let beyond = (both - surest).max(0.0);
-                let seen = surest + if beyond > 0.0 { beyond * both / overlapping } else { 0.0 };
-                seen.min(sources.posterior)
-            }
+            Some(both) => surest.max(both).min(sources.posterior),
             None => surest.min(sources.argmax as f64),
         };
         let all = [sources.posterior, surest, sources.confident_joint];
@@ -129,7 +120,7 @@ fn informative(sources: &Sources<'_>) -> bool {
 fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
     let width = sources.classes.width;
     let mut guessed: Vec<Vec<(f32, bool)>> = vec![Vec::new(); sources.n_classes];
-    for (i, row) in sources.last.chunks_exact(width).enumerate() {
+    for (i, row) in sources.first.chunks_exact(width).enumerate() {
         let classes = sources.classes.row(i);
         let best = (1..width).fold(0, |b, slot| if row[slot] > row[b] { slot } else { b });
         guessed[classes[best] as usize].push((row[best], best != 0));
@@ -218,20 +209,19 @@ mod tests {
             first.extend(if wrong { [1.0 - p, p] } else { [p, 1.0 - p] });
             classes.extend(if wrong { [1, 0] } else { [0, 1] });
         }
-        let with = |first: &[f32], classes: &[u32], corroborated, consensus| {
+        let with = |first: &[f32], classes: &[u32], corroborated| {
             ErrorCount::of(&Sources {
                 first,
-                last: first,
                 classes: &Candidates { width: 2, classes: classes.to_vec() },
                 n_classes: 2,
                 posterior: 40.0,
                 corroborated: Some(corroborated),
-                consensus,
+                consensus: None,
                 confident_joint: 30.0,
                 argmax: 43,
             })
         };
-        let of = |first: &[f32], classes: &[u32]| with(first, classes, 10, None);
+        let of = |first: &[f32], classes: &[u32]| with(first, classes, 10);
         // who always says 0 knows nothing
         let count = of(&first, &classes);
         assert_eq!((count.estimate, count.low, count.informative), (0, 0, false));
@@ -240,9 +230,9 @@ mod tests {
         classes.extend([1, 0].repeat(60));
         let count = of(&first, &classes);
         assert_eq!((count.estimate, count.surest), (12, 12.0));
-        // corroborated beyond that: all of it, or as far as neighbours do not disagree anyway: 12 + 8 x 20 / 80
-        assert_eq!(with(&first, &classes, 20, Some(15.0)).estimate, 20);
-        assert_eq!(with(&first, &classes, 20, Some(80.0)).estimate, 14);
+        // corroborated beyond that, and no more than the doubts
+        assert_eq!(with(&first, &classes, 20).estimate, 20);
+        assert_eq!(with(&first, &classes, 50).estimate, 40);
         assert!(count.low < 10 && count.high > 40 && count.high < 60, "{count:?}");
     }
 

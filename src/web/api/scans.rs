@@ -100,5 +100,5 @@ async fn learning(
 ) -> Result<axum::Json<Learning>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let scan = services.store.scan(dataset.id, scan).await?;
-    Ok(axum::Json(rerank::learning(&services, dataset.id, scan.id).await?))
+    Ok(axum::Json(rerank::learning(&services, dataset.id, &scan).await?))
 }

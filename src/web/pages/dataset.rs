@@ -278,7 +278,7 @@ pub(super) async fn show(
     let sets = store.prediction_sets(id, None, RECENT).await?.items;
     let newest = snapshots.first().map(|s| s.id.as_str());
     let learning = match &scan {
-        Some(s) => Some(LearningView::of(&page, &rerank::learning(&services, id, s.id).await?, s.n_samples)),
+        Some(s) => Some(LearningView::of(&page, &rerank::learning(&services, id, s).await?, s.n_samples)),
         None => None,
     };
     let (facts, gaps) = facts(&page, &counts, &href);

@@ -12,6 +12,8 @@ pub(super) struct LearningView {
     /// Wrong labels among all, and among the flagged; without audits none.
     pub(super) wrong: Option<String>,
     pub(super) precision: Option<String>,
+    /// The audits and the scan's own count together.
+    pub(super) together: Option<String>,
 }
 
 impl LearningView {
@@ -52,6 +54,12 @@ impl LearningView {
                         ("high", &of_all(wrong.high)),
                         ("samples", &lang.number(samples)),
                     ],
+                )
+            }),
+            together: learning.errors.map(|e| {
+                lang.fill(
+                    "learning.together",
+                    &[("estimate", &number(e.estimate)), ("low", &number(e.low)), ("high", &number(e.high))],
                 )
             }),
             precision: (precision.n > 0).then(|| {

@@ -400,6 +400,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             wrong: share(30, 3, 0.035, 0.256),
             precision: share(6, 4, 0.3, 0.903),
         },
+        errors: Some(crate::jobs::rerank::Errors { estimate: 61, low: 40, high: 88 }),
     };
     let jobs = || {
         vec![
