@@ -139,10 +139,10 @@ fn sound(f: &Fused, labels: &[u32], k: usize) {
     let mut ranks = f.rank.clone();
     ranks.sort_unstable();
     assert!(ranks.iter().zip(1..).all(|(a, b)| *a == b));
-    for i in 0..n {
+    for (i, &label) in labels.iter().enumerate() {
         assert!(f.score[i].is_finite() && f.suspicion[i] > 0.0 && f.suspicion[i] < 1.0);
         assert!((0.0..=1.0).contains(&f.p_given[i]) && (0.0..=1.0).contains(&f.p_suggested[i]));
-        assert!(f.suggested[i] != labels[i] && (f.suggested[i] as usize) < k);
+        assert!(f.suggested[i] != label && (f.suggested[i] as usize) < k);
     }
     assert!(f.count.low <= f.count.estimate && f.count.estimate <= f.count.high && f.count.high <= n);
 }
