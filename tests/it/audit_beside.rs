@@ -186,7 +186,7 @@ fn what_reviews_and_checks_say_of_the_labels_left() {
     assert_eq!((&found["labels"], &found["wrong"]), (&60.into(), &6.into()));
     // of the other 60 labels six are wrong
     let (low, high) = (found["left_wrong_low"].as_f64().unwrap(), found["left_wrong_high"].as_f64().unwrap());
-    assert!(low <= 6.0 && 6.0 <= high && high < 30.0, "{found}");
+    assert!((low..=high).contains(&6.0) && high < 30.0, "{found}");
     let number = |s: &Value, key: &str| s["next_reviews"][key].as_f64().unwrap();
     assert!((number(&summary, "break_even") - 0.05).abs() < 1e-9);
     let now = summary["left_wrong"][0]["wrong"].as_f64().unwrap();
