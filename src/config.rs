@@ -85,6 +85,8 @@ pub struct Scan {
     pub neighbours: usize,
     pub seed: u64,
     pub c_grid: Vec<f32>,
+    pub meta_batch: usize,
+    pub audit_share: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -211,6 +213,13 @@ impl Config {
                 rule: format!("is {:?}; one of cpu, cuda, tensorrt", self.encode.provider),
             });
         }
+        at_least("scan.meta_batch", self.scan.meta_batch, 1)?;
+        if !(0.0..=0.5).contains(&self.scan.audit_share) {
+            return Err(ConfigError::Invalid {
+                key: "scan.audit_share",
+                rule: format!("must lie in [0, 0.5], is {}", self.scan.audit_share),
+            });
+        }
         if self.scan.c_grid.is_empty() || self.scan.c_grid.iter().any(|c| !c.is_finite() || *c <= 0.0) {
             return Err(ConfigError::Invalid {
                 key: "scan.c_grid",
@@ -271,6 +280,7 @@ mod tests {
         assert!(say("[worker]\nconcurency = 1").contains("concurency"));
         assert!(say("[server]\nbind = \"0.0.0.0:80\"").contains("allow_remote"));
         assert!(say("[scan]\nc_grid = []").contains("scan.c_grid"));
+        assert!(say("[scan]\naudit_share = 0.9").contains("scan.audit_share"));
         assert!(with("[server]\nbind = \"0.0.0.0:80\"\nallow_remote = true").is_ok());
     }
 

@@ -4,11 +4,15 @@
 //!
 //! Machine-readable codes (error codes, states, stages) stay codes; this file words them.
 
+mod issues;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use crate::domain::{Note, Reason, Taxonomy};
+
+pub use issues::issue;
 
 /// A language of the interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -125,6 +129,23 @@ impl Lang {
         }
         out.push_str(rest);
         out
+    }
+
+    /// [`Lang::fill`] with one parameter of any kind.
+    pub fn t1(self, key: &str, name: &str, value: impl std::fmt::Display) -> String {
+        self.fill(key, &[(name, &value.to_string())])
+    }
+
+    /// [`Lang::fill`] with two parameters of any kind.
+    pub fn t2(
+        self,
+        key: &str,
+        a: &str,
+        first: impl std::fmt::Display,
+        b: &str,
+        second: impl std::fmt::Display,
+    ) -> String {
+        self.fill(key, &[(a, &first.to_string()), (b, &second.to_string())])
     }
 
     /// A counted noun: the catalogue has `key.one` and `key.other` with the parameter `{n}`.

@@ -33,7 +33,7 @@ pub trait Real:
     type Avx2: lanes::Lanes<Self>;
     /// A value with its row as one integer: the larger value first, then the earlier row. (Sorting
     /// integers needs no branch.) The value is not NaN; both zeros count as one.
-    type Place: Ord + Copy + Send + Sync + std::fmt::Debug;
+    type Place: Ord + Copy + Default + Send + Sync + std::fmt::Debug;
     fn place(self, row: u32) -> Self::Place;
     /// Value and row of a place.
     fn of_place(place: Self::Place) -> (Self, u32);
@@ -158,7 +158,7 @@ pub fn pairwise_sum<T: Real>(values: &[T]) -> T {
     if n < 8 {
         return values.iter().fold(T::ZERO, |s, &v| s + v);
     }
-    if n <= 128 {
+    if n <= LEAF {
         let (chunks, rest) = values.as_chunks::<8>();
         let mut r = chunks[0];
         for chunk in &chunks[1..] {
@@ -169,8 +169,80 @@ pub fn pairwise_sum<T: Real>(values: &[T]) -> T {
         let sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
         return rest.iter().fold(sum, |s, &v| s + v);
     }
-    let half = n / 2 - (n / 2) % 8;
+    let half = half(n);
     pairwise_sum(&values[..half]) + pairwise_sum(&values[half..])
+}
+
+/// So many values are summed without being halved.
+const LEAF: usize = 128;
+
+fn half(n: usize) -> usize {
+    n / 2 - (n / 2) % 8
+}
+
+/// [`pairwise_sum`] of values that come one by one: the same bits, without their ever being in one place.
+/// Memory: 128 values.
+#[derive(Debug)]
+pub struct Running<T> {
+    leaf: Vec<T>,
+    /// Values of the leaf under way when it is whole.
+    whole: usize,
+    /// Left to do, the last first.
+    steps: Vec<Step>,
+    sums: Vec<T>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// So many values.
+    Sum(usize),
+    /// The last two sums to one.
+    Join,
+}
+
+impl<T: Real> Running<T> {
+    /// Of `n` values.
+    pub fn of(n: usize) -> Self {
+        let leaf = Vec::with_capacity(n.min(LEAF));
+        let mut out = Self { leaf, whole: 0, steps: vec![Step::Sum(n)], sums: Vec::new() };
+        out.advance();
+        out
+    }
+
+    pub fn add(&mut self, value: T) {
+        self.leaf.push(value);
+        if self.leaf.len() == self.whole {
+            self.sums.push(pairwise_sum(&self.leaf));
+            self.leaf.clear();
+            self.advance();
+        }
+    }
+
+    /// To the next leaf.
+    fn advance(&mut self) {
+        while let Some(step) = self.steps.pop() {
+            match step {
+                Step::Sum(n) if n <= LEAF => {
+                    self.whole = n;
+                    return;
+                }
+                Step::Sum(n) => {
+                    let half = half(n);
+                    self.steps.extend([Step::Join, Step::Sum(n - half), Step::Sum(half)]);
+                }
+                Step::Join => {
+                    if let (Some(b), Some(a)) = (self.sums.pop(), self.sums.pop()) {
+                        self.sums.push(a + b);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The sum, once all values have come.
+    pub fn total(&self) -> T {
+        self.sums.first().copied().unwrap_or(T::ZERO)
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +265,11 @@ mod tests {
         let reciprocal = |n: usize| (1..=n).map(|i| 1.0f32 / i as f32).collect::<Vec<_>>();
         for (n, bits) in PAIRWISE {
             assert_eq!(pairwise_sum(&reciprocal(n)).to_bits(), bits, "{n}");
+            let mut running = Running::of(n);
+            reciprocal(n).into_iter().for_each(|v| running.add(v));
+            assert_eq!(running.total().to_bits(), bits, "{n}");
         }
+        assert_eq!(Running::<f32>::of(0).total(), 0.0);
     }
 
     const PAIRWISE: [(usize, u32); 5] = [

@@ -3,31 +3,30 @@
 
 use ndarray::{ArrayView2, Axis, concatenate};
 
+use super::heads::{Folded, Head, Heads, judge};
 use super::input::Input;
 use crate::arrays::{Rows, Span, balanced};
 use crate::detect::imbalance::groups::{GroupParams, GroupScore, group_scores};
 use crate::detect::imbalance::{Balance, balance};
 use crate::detect::value::{Candidate, Outlook, Reviewer, outlook, priorities};
 use crate::detect::{DetectError, Places, PlacesParams, ScanInput, ScanOutput, Stage, scan};
-use crate::train::selection::DEFAULT_GRID;
-use crate::train::{
-    Dynamics, DynamicsParams, FoldPath, LinearParams, Selection, TrainError, dynamics, fit_fold_path,
-    grid_for_fold, possible_folds, select,
-};
+use crate::train::{Dynamics, DynamicsParams, TrainError, dynamics, possible_folds};
 
 /// How to audit. One fixed default for everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditParams {
     pub seed: u64,
-    /// Folds of the head, >= 2.
+    /// Folds of the heads, >= 2.
     pub folds: usize,
+    /// Own heads, at least one; the mean of several counts.
+    pub heads: Vec<Head>,
     /// Neighbours that vote, 1 to 1000.
     pub neighbours: usize,
 }
 
 impl Default for AuditParams {
     fn default() -> Self {
-        Self { seed: 0, folds: 5, neighbours: 30 }
+        Self { seed: 0, folds: 5, heads: vec![Head::Linear], neighbours: 30 }
     }
 }
 
@@ -60,12 +59,12 @@ pub enum AuditError {
 pub struct Prepared {
     pub places: Option<Places>,
     /// Own heads, where no probabilities were given.
-    pub heads: Option<Selection>,
+    pub heads: Option<Heads>,
     pub dynamics: Option<Dynamics>,
 }
 
-/// Finds places, fits heads out of fold (stratified, near-duplicates in one fold, C and temperature by the
-/// noisy log-loss) where the input has no probabilities, and records training dynamics.
+/// Finds places, fits heads out of fold (stratified, near-duplicates in one fold, regularisation and
+/// temperature by the noisy log-loss) where the input has no probabilities, and records training dynamics.
 ///
 /// # Errors
 /// No features and no probabilities, too few samples, cancelled.
@@ -107,35 +106,20 @@ pub fn prepare(
     let y: Vec<usize> = input.labels.iter().map(|&y| y as usize).collect();
     let heads = match &input.probabilities {
         Some(_) => None,
-        None => Some(heads(x, &y, k, &places.fold_groups(), params, progress)?),
+        None => {
+            let groups = places.fold_groups();
+            let (folds, n_folds) = possible_folds(&y, k, params.folds, &groups, params.seed);
+            let neighbours = &places.neighbours;
+            let samples = Folded { x, y: &y, k, folds: &folds, n_folds, neighbours, seed: params.seed };
+            let part = &mut |done, total| progress(Part::OutOfFold, done, total);
+            Some(judge(samples, &params.heads, part)?)
+        }
     };
     let settings = DynamicsParams { seed: params.seed, ..DynamicsParams::default() };
     let go_on = std::cell::RefCell::new(progress);
     let dynamics =
         dynamics(x, &y, k, &settings, &|epoch| (go_on.borrow_mut())(Part::Dynamics, epoch, settings.epochs))?;
     Ok(Prepared { places: Some(places), heads, dynamics: Some(dynamics) })
-}
-
-fn heads(
-    x: ArrayView2<'_, f32>,
-    y: &[usize],
-    k: usize,
-    groups: &[u32],
-    params: &AuditParams,
-    progress: &mut Progress<'_>,
-) -> Result<Selection, AuditError> {
-    let (folds, n_folds) = possible_folds(y, k, params.folds, groups, params.seed);
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(n_folds);
-    for fold in 0..n_folds {
-        if !progress(Part::OutOfFold, fold, n_folds) {
-            return Err(TrainError::Cancelled.into());
-        }
-        let grid = grid_for_fold(&paths, &DEFAULT_GRID);
-        let linear = LinearParams::for_folds();
-        paths.push(fit_fold_path(x, y, k, &folds, fold, &grid, &linear, &|_| true)?);
-    }
-    progress(Part::OutOfFold, n_folds, n_folds);
-    Ok(select(&paths, k)?)
 }
 
 /// The judgement and what it says of the data set.
@@ -147,16 +131,15 @@ pub struct Audit<'a> {
     pub groups: Vec<GroupScore>,
     /// (N) what a review of the sample is expected to gain, in [0, 1]; the order to review in.
     pub priority: Vec<f32>,
-    /// The next hundred reviews by a person who is right in 95 of 100 decisions.
+    /// Reviews in that order by `reviewer`.
     pub outlook: Outlook,
+    pub reviewer: Reviewer,
 }
 
-/// A careful person; see noisy-label economics in docs/benchmarks.md.
-pub const CAREFUL: Reviewer = Reviewer { corrects: 0.95, keeps: 0.95 };
 /// Reviews that [`Audit::outlook`] looks ahead.
 pub const NEXT: usize = 100;
 
-/// Judges the labels by what was prepared.
+/// Judges the labels by what was prepared; `reviewer` is who will look at what was found.
 ///
 /// # Errors
 /// Probabilities that are not such (row and value are named), cancelled.
@@ -164,6 +147,7 @@ pub fn audit<'a>(
     input: &'a Input,
     prepared: &'a Prepared,
     class_roots: &'a [usize],
+    reviewer: Reviewer,
     progress: &mut Progress<'_>,
 ) -> Result<Audit<'a>, AuditError> {
     let view = prepared.heads.as_ref().map(|h| h.probabilities.view());
@@ -195,10 +179,10 @@ pub fn audit<'a>(
     let mut order: Vec<usize> = (0..scan.len()).collect();
     order.sort_by(|&a, &b| priority[b].total_cmp(&priority[a]).then(a.cmp(&b)));
     let queue: Vec<f64> = order.iter().map(|&i| candidates[i].p_wrong).collect();
-    let outlook = outlook(&queue, CAREFUL, NEXT)?;
+    let outlook = outlook(&queue, reviewer, NEXT)?;
     // a cross-parent error counts double
     let priority = priority.into_iter().map(|v| (v / 2.0) as f32).collect();
-    Ok(Audit { scan, dynamics: prepared.dynamics.as_ref(), balance, groups, priority, outlook })
+    Ok(Audit { scan, dynamics: prepared.dynamics.as_ref(), balance, groups, priority, outlook, reviewer })
 }
 
 /// How far the suggestion stands out from what else the sample could be if its label is wrong: its share
@@ -214,6 +198,8 @@ mod tests {
     use crate::arrays::{gaussian_matrix, rng};
     use crate::domain::{Node, Taxonomy};
     use ndarray::Array2;
+
+    const CAREFUL: Reviewer = Reviewer { corrects: 0.95, keeps: 0.95 };
 
     fn input(n: usize, flip: usize) -> (Input, Vec<bool>) {
         let k = 4;
@@ -241,11 +227,37 @@ mod tests {
         let (input, wrong) = input(400, 10);
         let prepared = prepare(&input, &AuditParams::default(), &mut |_, _, _| true).unwrap();
         let roots = input.taxonomy.class_roots();
-        let audit = audit(&input, &prepared, &roots, &mut |_, _, _| true).unwrap();
+        let audit = audit(&input, &prepared, &roots, CAREFUL, &mut |_, _, _| true).unwrap();
         let found = (0..400).filter(|&i| audit.scan.flagged(i) && wrong[i]).count();
         assert!(found >= 36, "{found} of 40; {:?}", audit.scan.noise.count);
         assert!(audit.outlook.corrected > 25.0 && audit.outlook.pays >= 36, "{:?}", audit.outlook);
         assert!(audit.dynamics.is_some() && audit.priority.iter().all(|p| (0.0..=1.0).contains(p)));
+    }
+
+    /// Each head finds the planted errors, and so does the mean of all, from the same folds.
+    #[test]
+    fn heads_alone_and_together() {
+        let (input, wrong) = input(400, 10);
+        let roots = input.taxonomy.class_roots();
+        let mut chosen: Vec<Vec<Head>> = Head::ALL.iter().map(|h| vec![*h]).collect();
+        chosen.push(Head::ALL.to_vec());
+        let mut singles = Vec::new();
+        for heads in chosen {
+            let params = AuditParams { heads: heads.clone(), ..AuditParams::default() };
+            let prepared = prepare(&input, &params, &mut |_, _, _| true).unwrap();
+            let own = prepared.heads.as_ref().unwrap();
+            assert!(own.probabilities.rows().into_iter().all(|r| (r.sum() - 1.0).abs() < 1e-4));
+            let audit = audit(&input, &prepared, &roots, CAREFUL, &mut |_, _, _| true).unwrap();
+            let found = (0..400).filter(|&i| audit.scan.flagged(i) && wrong[i]).count();
+            assert!(found >= 36, "{found} of 40 by {heads:?}");
+            // guessing among four classes costs ln 4 = 1.39
+            assert!(own.of.iter().all(|h| h.log_loss < 0.8), "{:?}", own.of);
+            singles.extend(own.of.clone());
+        }
+        // what a head says does not depend on the others
+        assert_eq!(singles[..4], singles[4..]);
+        let none = AuditParams { heads: vec![], ..AuditParams::default() };
+        assert!(prepare(&input, &none, &mut |_, _, _| true).is_err());
     }
 
     #[test]

@@ -5,12 +5,86 @@ use std::io::Write;
 
 use super::engine::Audit;
 use super::input::Input;
+use super::rules::RuleFindings;
+use super::texts::{TextFindings, Texts};
+use crate::detect::prototype_margin::PrototypeMargins;
 use crate::detect::quality::Quality;
 use crate::domain::Detector;
 use crate::exchange::columnar::Column;
 
 /// Marks a sample without a group or cluster.
 const NO_GROUP: i32 = -1;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Class,
+    Number,
+    Flag,
+}
+
+/// The columns that [`columns`] and [`text_columns`] will give for this input, known before the work.
+pub fn known(input: &Input, texts: bool) -> Vec<(&'static str, Kind)> {
+    use Kind::{Class, Flag, Number, Text};
+    let mut out = vec![
+        ("id", Text),
+        ("given_label", Class),
+        ("rank", Number),
+        ("suspicion", Number),
+        ("is_label_issue", Flag),
+        ("label_quality", Number),
+        ("suggested_label", Class),
+        ("reason", Text),
+        ("detectors", Text),
+        ("review_priority", Number),
+        ("p_given", Number),
+        ("p_suggested", Number),
+        (Quality::SelfConfidence.as_str(), Number),
+        (Quality::NormalizedMargin.as_str(), Number),
+        (Quality::LogMargin.as_str(), Number),
+        ("is_cross_parent", Flag),
+        ("level1_self_confidence", Number),
+        ("within_parent_self_confidence", Number),
+    ];
+    if !input.features.is_empty() {
+        out.extend([
+            ("is_near_duplicate_issue", Flag),
+            ("near_duplicate_score", Number),
+            ("near_duplicate_group", Number),
+            ("is_near_duplicate_conflict", Flag),
+            ("is_outlier_issue", Flag),
+            ("outlier_score", Number),
+            ("neighbour_agreement", Number),
+            ("cluster", Number),
+            ("non_iid_score", Number),
+        ]);
+        if input.features.len() > 1 {
+            out.extend([
+                ("field_votes", Text),
+                ("fields_against", Number),
+                ("is_field_issue", Flag),
+                ("odd_field", Text),
+            ]);
+        }
+        out.extend([
+            ("aum", Number),
+            ("training_confidence", Number),
+            ("training_variability", Number),
+            ("forgetting", Number),
+            ("el2n", Number),
+        ]);
+    }
+    if texts {
+        out.extend([
+            ("is_text_issue", Flag),
+            ("text_quality", Number),
+            ("text_reason", Text),
+            ("missing_fields", Text),
+        ]);
+    }
+    out
+}
 
 /// The columns; `reasons` (N) in the reader's language.
 pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&'static str, Column)> {
@@ -52,6 +126,8 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
         ("within_parent_self_confidence", f32s(&scan.levels.within_self_confidence)),
     ];
     if let (Some(space), Some(places)) = (&scan.space, scan.places) {
+        let state =
+            |of: &PrototypeMargins| of.state.iter().map(|s| s.as_str().to_owned()).collect::<Vec<_>>();
         let group = |g: &Option<u32>| g.map_or(NO_GROUP, |g| i32::try_from(g).unwrap_or(i32::MAX));
         let duplicates = &places.duplicates;
         out.extend([
@@ -62,6 +138,14 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
             ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
             ("outlier_score", f32s(&places.outliers.score)),
             ("neighbour_agreement", f32s(&space.agreement)),
+            ("prototype_margin", f32s(&space.prototypes.margin)),
+            ("prototype_p_clean", Column::F32(space.prototypes.p_wrong.iter().map(|p| 1.0 - p).collect())),
+            ("prototype_state", Column::Utf8(state(&space.prototypes))),
+            ("fine_alignment", f32s(&space.fine.alignment)),
+            ("fine_p_clean", f32s(&space.fine.p_clean)),
+            ("simifeat_quality", f32s(&space.simifeat.quality)),
+            ("is_simifeat_vote_issue", Column::Bool(space.simifeat.outvoted.clone())),
+            ("is_simifeat_rank_issue", Column::Bool(space.simifeat.low_ranked.clone())),
             (
                 "cluster",
                 Column::I32(places.clusters.iter().map(|&c| i32::try_from(c).unwrap_or(i32::MAX)).collect()),
@@ -96,6 +180,37 @@ pub fn columns(input: &Input, audit: &Audit<'_>, reasons: Vec<String>) -> Vec<(&
         ]);
     }
     out
+}
+
+/// What the texts add; `reasons` (N) in the reader's language, empty where nothing is wrong.
+pub fn text_columns(
+    texts: &Texts,
+    found: &TextFindings,
+    reasons: Vec<String>,
+) -> Vec<(&'static str, Column)> {
+    let missing = |of: &Vec<usize>| {
+        let names: Vec<&str> = of.iter().map(|&c| texts.columns[c].0.as_str()).collect();
+        names.join(" ")
+    };
+    vec![
+        (
+            "is_text_issue",
+            Column::Bool((0..reasons.len()).map(|i| found.issues(i).next().is_some()).collect()),
+        ),
+        ("text_quality", Column::F32(found.quality.clone())),
+        ("text_reason", Column::Utf8(reasons)),
+        ("missing_fields", Column::Utf8(found.missing.iter().map(missing).collect())),
+    ]
+}
+
+/// What the rules add; a cell without a class to give is empty.
+pub fn rule_columns(found: &RuleFindings) -> Vec<(&'static str, Column)> {
+    vec![
+        ("is_rule_issue", Column::Bool(found.flagged.clone())),
+        ("rules", Column::Utf8(found.names.clone())),
+        ("rule_label", Column::Utf8(found.labels.iter().map(|l| l.clone().unwrap_or_default()).collect())),
+        ("rule_exclude", Column::Bool(found.excluded.clone())),
+    ]
 }
 
 /// Columns of equal length as CSV with a header; floats as short as they read back the same, NaN as an
@@ -133,7 +248,60 @@ pub fn write_csv(out: impl Write, columns: &[(&str, Column)]) -> Result<(), csv:
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
+    use crate::arrays::{gaussian_matrix, rng};
+    use crate::audit::{AuditParams, Probabilities, audit, prepare};
+    use crate::detect::value::Reviewer;
+    use crate::domain::{Node, Taxonomy};
+
+    /// Rules are read by what [`known`] says, long before the columns are there.
+    #[test]
+    fn what_is_known_before_is_what_comes() {
+        let (n, k) = (90, 3);
+        let node = |c: usize| Node { id: format!("c{c}"), names: Default::default(), parent: None };
+        for fields in 0..3 {
+            let feature = |f: usize| {
+                let noise = gaussian_matrix(n, 4, &mut rng(f as u64));
+                (
+                    format!("f{f}"),
+                    Array2::from_shape_fn((n, 4), |(i, j)| {
+                        noise[[i, j]] + if i % k == j { 3.0 } else { 0.0 }
+                    }),
+                )
+            };
+            let p = Array2::from_shape_fn((n, k), |(i, c)| if i % k == c { 0.8 } else { 0.1f32 });
+            let input = Input {
+                ids: None,
+                labels: (0..n).map(|i| (i % k) as u32).collect(),
+                numbered: false,
+                taxonomy: Taxonomy::new((0..k).map(node).collect()).unwrap(),
+                probabilities: Some(Probabilities::Single(p)),
+                features: (0..fields).map(feature).collect(),
+                missing_classes: vec![],
+            };
+            let prepared = prepare(&input, &AuditParams::default(), &mut |_, _, _| true).unwrap();
+            let roots = input.taxonomy.class_roots();
+            let reviewer = Reviewer { corrects: 1.0, keeps: 1.0 };
+            let audit = audit(&input, &prepared, &roots, reviewer, &mut |_, _, _| true).unwrap();
+            let kind = |column: &Column| match column {
+                Column::Utf8(_) => Kind::Text,
+                Column::Bool(_) => Kind::Flag,
+                _ => Kind::Number,
+            };
+            let come: Vec<(&str, Kind)> = columns(&input, &audit, vec![String::new(); n])
+                .iter()
+                .map(|(name, c)| (*name, kind(c)))
+                .collect();
+            // classes come as names here
+            let known: Vec<(&str, Kind)> = known(&input, false)
+                .into_iter()
+                .map(|(name, kind)| (name, if kind == Kind::Class { Kind::Text } else { kind }))
+                .collect();
+            assert_eq!(come, known, "{fields} fields");
+        }
+    }
 
     #[test]
     fn csv_by_hand() {

@@ -107,7 +107,7 @@ async fn chain(
     import::import(house, &arguments, json).await?;
     lap("import");
     say("cli.demo.scan");
-    let result = work::scan_house(house, NAME, json).await?;
+    let result = work::scan_house(house, NAME, &Default::default(), json).await?;
     lap("encode_and_scan");
     Ok(result)
 }

@@ -11,9 +11,11 @@ macro_rules! say {
     }};
 }
 
+mod annotators;
 mod audit;
 mod demo;
 mod doctor;
+mod files;
 mod house;
 mod import;
 mod watch;
@@ -76,6 +78,9 @@ enum Command {
     Scan {
         /// Dataset
         name: String,
+        /// Use uploaded predictions (their id) instead of training heads
+        #[arg(long, value_name = "ID")]
+        predictions: Option<uuid::Uuid>,
         #[arg(long)]
         json: bool,
     },
@@ -101,6 +106,8 @@ enum Command {
     },
     /// Find wrong labels in arrays, without database and server
     Audit(audit::Arguments),
+    /// Find the consensus of several people's labels, and who labels well, without database and server
+    Annotators(annotators::Arguments),
     /// Work on jobs without serving
     Worker,
     #[command(hide = true)]
@@ -131,6 +138,9 @@ pub fn main() -> ExitCode {
     }
     if let Command::Audit(arguments) = cli.command {
         return audit::run(&arguments).unwrap_or_else(|e| report(Err(e)));
+    }
+    if let Command::Annotators(arguments) = cli.command {
+        return report(annotators::run(&arguments));
     }
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -170,12 +180,14 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             demo::run(config(Some(&serve))?, no_serve || json, json).await
         }
         Command::Import(arguments) => import::run(config(None)?, arguments).await,
-        Command::Scan { name, json } => work::scan(config(None)?, &name, json).await,
+        Command::Scan { name, predictions, json } => {
+            work::scan(config(None)?, &name, predictions, json).await
+        }
         Command::Export { name, format, out } => work::export(config(None)?, &name, &format, &out).await,
         Command::Train { name, recipe, json } => work::train(config(None)?, &name, recipe, json).await,
         Command::Worker => work::worker(config(None)?).await,
-        // these two need neither configuration nor runtime
-        Command::Audit(_) | Command::SupervisePostgres { .. } => Ok(()),
+        // these need neither configuration nor runtime
+        Command::Audit(_) | Command::Annotators(_) | Command::SupervisePostgres { .. } => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use super::house::{House, interrupted};
 use super::watch;
@@ -54,10 +55,16 @@ pub(super) async fn worker(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn scan(config: Config, name: &str, json: bool) -> anyhow::Result<()> {
+pub(super) async fn scan(
+    config: Config,
+    name: &str,
+    predictions: Option<Uuid>,
+    json: bool,
+) -> anyhow::Result<()> {
     let house = House::open_with_worker(config).await?;
     let done = async {
-        let result = scan_house(&house, name, json).await?;
+        let args = ScanArgs { predictions, ..Default::default() };
+        let result = scan_house(&house, name, &args, json).await?;
         if json {
             say!("{}", serde_json::to_string_pretty(&result)?);
         } else {
@@ -71,9 +78,14 @@ pub(super) async fn scan(config: Config, name: &str, json: bool) -> anyhow::Resu
 }
 
 /// Runs a scan as a job and returns its result.
-pub(super) async fn scan_house(house: &House, name: &str, quiet: bool) -> anyhow::Result<Value> {
+pub(super) async fn scan_house(
+    house: &House,
+    name: &str,
+    args: &ScanArgs,
+    quiet: bool,
+) -> anyhow::Result<Value> {
     let dataset = house.services.store.dataset(name).await?;
-    let id = house.services.enqueue_scan(dataset.id, &ScanArgs::default()).await?;
+    let id = house.services.enqueue_scan(dataset.id, args).await?;
     Ok(watch::finish(house, id, quiet).await?.result.unwrap_or_default())
 }
 

@@ -123,6 +123,16 @@ impl Votes {
         self.sorted.is_empty()
     }
 
+    /// All votes, by sample and annotator.
+    pub fn iter(&self) -> impl Iterator<Item = &Vote> {
+        self.sorted.iter()
+    }
+
+    /// (N) labels of each sample.
+    pub fn per_sample(&self) -> Vec<usize> {
+        self.starts.windows(2).map(|w| w[1] - w[0]).collect()
+    }
+
     /// The votes for a sample, by annotator.
     fn of(&self, sample: usize) -> &[Vote] {
         &self.sorted[self.starts[sample]..self.starts[sample + 1]]

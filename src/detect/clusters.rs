@@ -227,8 +227,9 @@ fn inertia(x: ArrayView2<'_, f32>, of: &[u32], centres: &Array2<f32>) -> f64 {
     sums.iter().sum::<f64>() / of.len() as f64
 }
 
-/// Nearest of `k` roughly placed centres of each row: enough to bring similar rows together.
-pub(super) fn rough(x: ArrayView2<'_, f32>, k: usize) -> Vec<u32> {
+/// Nearest of `k` roughly placed centres of each row, and the centres: enough to bring similar rows
+/// together.
+pub(super) fn rough(x: ArrayView2<'_, f32>, k: usize) -> (Vec<u32>, Array2<f32>) {
     let step = (x.nrows() / (32 * k)).max(1);
     let sample = x.slice(s![..;step as isize, ..]).to_owned();
     let seeds = sample.select(Axis(0), &(0..k).map(|c| c * sample.nrows() / k).collect::<Vec<_>>());
@@ -236,7 +237,7 @@ pub(super) fn rough(x: ArrayView2<'_, f32>, k: usize) -> Vec<u32> {
         let of = assign(sample.view(), &centres);
         means(sample.view(), &of, &centres)
     });
-    assign(x, &centres)
+    (assign(x, &centres), centres)
 }
 
 /// Mean of each cluster's rows and its old centre, which counts as one more row, so that no cluster is

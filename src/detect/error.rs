@@ -26,6 +26,8 @@ pub enum DetectError {
     VotedTwice { sample: usize, annotator: usize },
     #[error("no sample has labels of two annotators, so nothing says whom to trust")]
     NoOverlap,
+    #[error("there are no predictions to weigh people against")]
+    NoPredictions,
     #[error("cancelled")]
     Cancelled,
 }

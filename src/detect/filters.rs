@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 use rayon::prelude::*;
 
-use super::confident::{Cells, Counted, by_class};
+use super::confident::{Cells, Counted, by_class, given};
 use super::error::DetectError;
 use super::quality::best_other_value;
 use crate::arrays::{Real, Rows, block_rows};
@@ -74,34 +74,32 @@ impl Filter {
 }
 
 /// (N) true = label issue. `counted` is what was counted of the same `p` (N, k) and `labels` (N);
-/// `pace` as there. At most O(N k + N log N); memory 8 bytes a sample (f64: 16), and for
-/// [`Filter::PruneByNoiseRate`] up to (k, k) values a thread.
+/// `pace` as there. At most O(N k + N log N); memory 8 bytes a sample (f64: 12), for
+/// [`Filter::PruneByNoiseRate`] one, the candidates, and up to (k, k) values a thread.
 ///
 /// # Errors
 /// Cancelled.
 pub fn label_issues<T: Real>(
     p: &dyn Rows<T>,
     labels: &[u32],
-    counted: &Counted<T>,
+    counted: &Counted,
     filter: Filter,
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<bool>, DetectError> {
     let k = p.shape().1;
     let mut issues = match filter {
         Filter::PruneByNoiseRate => by_noise_rate(p, labels, counted, &to_prune(counted, labels), pace)?,
-        Filter::PruneByClass => by_lowest(counted, labels, &to_prune(counted, labels)),
+        Filter::PruneByClass => by_lowest(&given(p, labels), labels, &to_prune(counted, labels)),
         Filter::Both => {
             let prune = to_prune(counted, labels);
             let mut issues = by_noise_rate(p, labels, counted, &prune, pace)?;
-            let lowest = by_lowest(counted, labels, &prune);
+            let lowest = by_lowest(&given(p, labels), labels, &prune);
             issues.iter_mut().zip(lowest).for_each(|(a, b)| *a &= b);
             issues
         }
-        Filter::ConfidentLearning => {
-            labels.iter().enumerate().map(|(i, &y)| counted.is_off_diagonal(i, y)).collect()
-        }
+        Filter::ConfidentLearning => counted.off_diagonals().collect(),
         Filter::PredictedNeqGiven => vec![true; labels.len()],
-        Filter::LowSelfConfidence => lowest(&counted.self_confidence, counted.off_diagonal(labels)),
+        Filter::LowSelfConfidence => lowest(&given(p, labels), counted.off_diagonal()),
         Filter::LowNormalizedMargin => {
             let rows = block_rows(k);
             let mut margins = vec![T::ZERO; labels.len()];
@@ -120,18 +118,18 @@ pub fn label_issues<T: Real>(
             if ends.contains(&false) {
                 return Err(DetectError::Cancelled);
             }
-            lowest(&margins, counted.off_diagonal(labels))
+            lowest(&margins, counted.off_diagonal())
         }
     };
     if !matches!(filter, Filter::LowSelfConfidence | Filter::LowNormalizedMargin) {
-        issues.iter_mut().zip(&counted.given_wins).for_each(|(issue, wins)| *issue &= !wins);
+        issues.iter_mut().zip(counted.given_wins()).for_each(|(issue, wins)| *issue &= !wins);
     }
     Ok(issues)
 }
 
 /// How many samples to take for each pair [given, other]; on the diagonal, how many stay. Every class
 /// keeps at least one: what the diagonal lacks is taken evenly from the pairs that have any.
-fn to_prune<T: Real>(counted: &Counted<T>, labels: &[u32]) -> Cells {
+fn to_prune(counted: &Counted, labels: &[u32]) -> Cells {
     // cleanlab prunes by the counts as calibrated to the number of labels of each class
     let mut joint = counted.cells(labels).calibrated(&counted.members);
     for i in 0..joint.classes() {
@@ -171,7 +169,7 @@ fn mark_lowest<T: Real>(scores: &[T], mut rows: Vec<u32>, n: usize, out: &mut [b
     rows.into_iter().for_each(|i| out[i as usize] = true);
 }
 
-fn by_lowest<T: Real>(counted: &Counted<T>, labels: &[u32], prune: &Cells) -> Vec<bool> {
+fn by_lowest<T: Real>(self_confidence: &[T], labels: &[u32], prune: &Cells) -> Vec<bool> {
     let k = prune.classes();
     let (rows, starts) = by_class(labels, k);
     let mut out = vec![false; labels.len()];
@@ -181,12 +179,7 @@ fn by_lowest<T: Real>(counted: &Counted<T>, labels: &[u32], prune: &Cells) -> Ve
         let stay = prune.columns[cells.clone()].iter().zip(&prune.counts[cells]);
         let stay = stay.filter(|(j, _)| **j as usize == c).map(|(_, n)| *n as usize).sum();
         if members.len() > 1 {
-            mark_lowest(
-                &counted.self_confidence,
-                members.to_vec(),
-                members.len().saturating_sub(stay),
-                &mut out,
-            );
+            mark_lowest(self_confidence, members.to_vec(), members.len().saturating_sub(stay), &mut out);
         }
     }
     out

@@ -12,6 +12,7 @@
 //! this ranks better than its members, their mean of ranks, or the margin of the head alone, above all
 //! where noise has a direction (docs/benchmarks.md). Without features the head is the only member.
 
+mod audit;
 mod candidates;
 mod count;
 mod members;
@@ -23,10 +24,12 @@ use ndarray::ArrayView2;
 use self::candidates::Candidates;
 use self::count::Sources;
 use self::transition::Transition;
+use super::consensus::Consensus;
 use super::error::{DetectError, check_length};
 use super::neighbours::Neighbours;
 use crate::arrays::Rows;
 
+pub use self::audit::Audited;
 pub use self::count::ErrorCount;
 pub(crate) use self::members::Prototypes;
 
@@ -67,6 +70,8 @@ pub struct Fused {
     pub p_suggested: Vec<f32>,
     pub p_given: Vec<f32>,
     pub count: ErrorCount,
+    /// What nearest neighbours' labels say of the noise; None without features and with too many classes.
+    pub consensus: Option<Consensus>,
     /// Weights of head, neighbours and prototypes in the last pool.
     pub weights: Vec<f64>,
 }
@@ -134,7 +139,9 @@ pub fn fuse(evidence: &Evidence<'_>, go_on: &dyn Fn() -> bool) -> Result<Fused, 
         }
     }
     let Some(((p, weights, transition), belief)) = last.zip(belief) else { return Err(DetectError::Empty) };
-    Ok(verdict(&p, weights, &transition, &belief, &candidates, k, &first, corroborated))
+    let neighbours = space.map(|s| Consensus::of(s.neighbours, labels, k)).transpose()?;
+    let consensus = neighbours.flatten();
+    Ok(verdict(&p, weights, &transition, &belief, &candidates, k, &first, corroborated, consensus))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one verdict")]
@@ -147,6 +154,7 @@ fn verdict(
     n_classes: usize,
     first: &[f32],
     corroborated: Option<usize>,
+    consensus: Option<Consensus>,
 ) -> Fused {
     let width = candidates.width;
     let margins = transition.margins(p, candidates);
@@ -158,6 +166,7 @@ fn verdict(
         n_classes,
         posterior: wrong.iter().map(|w| f64::from(*w)).sum(),
         corroborated,
+        consensus: consensus.as_ref().map(|c| c.error_rate() * n as f64),
         confident_joint: transition.off_diagonal,
         argmax: p.chunks_exact(width).filter(|r| r[1..].iter().any(|v| *v > r[0])).count(),
     });
@@ -174,6 +183,7 @@ fn verdict(
         rank,
         suspicion,
         count,
+        consensus,
         weights,
     }
 }

@@ -69,7 +69,7 @@ pub struct OverlappingPair {
 /// Estimates the noise of `labels` (N) from what was counted of out-of-fold probabilities and from the
 /// fused count of errors. O(N + k^2 log k).
 pub fn noise_report(
-    counted: &Counted<f32>,
+    counted: &Counted,
     labels: &[u32],
     class_roots: &[usize],
     count: ErrorCount,
@@ -102,7 +102,7 @@ pub fn noise_report(
         estimated_errors: count.estimate,
         estimated_rate: count.estimate as f64 / labels.len() as f64,
         count,
-        off_diagonal: counted.off_diagonal(labels),
+        off_diagonal: counted.off_diagonal(),
         off_diagonal_calibrated: off_diagonal_calibrated(&joint),
         predicted_neq_given: counted.predicted_neq_given(),
         thresholds: counted.thresholds.clone(),
@@ -111,6 +111,23 @@ pub fn noise_report(
         per_class,
         overlapping: overlapping(&joint, class_roots),
     })
+}
+
+/// The `most` classes with the most off the diagonal of `matrix` (k, k), in their row and column together;
+/// rising. Of equals the first. O(k^2).
+pub fn noisiest(matrix: &[Vec<f32>], most: usize) -> Vec<usize> {
+    let mut off = vec![0f64; matrix.len()];
+    for (i, row) in matrix.iter().enumerate() {
+        for (j, &share) in row.iter().enumerate().filter(|(j, _)| *j != i) {
+            off[i] += f64::from(share);
+            off[j] += f64::from(share);
+        }
+    }
+    let mut classes: Vec<usize> = (0..off.len()).collect();
+    classes.sort_by(|&a, &b| off[b].total_cmp(&off[a]));
+    classes.truncate(most);
+    classes.sort_unstable();
+    classes
 }
 
 fn overlapping(joint: &Array2<u64>, class_roots: &[usize]) -> Vec<OverlappingPair> {
@@ -135,6 +152,17 @@ fn overlapping(joint: &Array2<u64>, class_roots: &[usize]) -> Vec<OverlappingPai
 mod tests {
     use super::*;
     use ndarray::array;
+
+    #[test]
+    fn the_noisiest_classes_in_their_order() {
+        let m =
+            [vec![0.9f32, 0.0, 0.3, 0.0], vec![0.0; 4], vec![0.1, 0.0, 0.6, 0.5], vec![0.0, 0.0, 0.1, 0.5]];
+        // off the diagonal: 0.4, 0, 1.0, 0.6
+        assert_eq!(noisiest(&m, 2), [2, 3]);
+        assert_eq!(noisiest(&m, 3), [0, 2, 3]);
+        assert_eq!(noisiest(&m, 9), [0, 1, 2, 3]);
+        assert_eq!(noisiest(&vec![vec![0.0; 3]; 3], 1), [0]);
+    }
 
     #[test]
     fn counts_by_hand() {

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use super::clusters::{cluster, default_clusters};
 use super::duplicates::{Duplicates, duplicates};
 use super::error::{DetectError, check_features};
-use super::neighbours::{Neighbours, nearest_of_unit_rows};
+use super::neighbours::{EXACT_BELOW, Neighbours, nearest_of_unit_rows};
 use super::non_iid::{NonIid, non_iid};
 use super::outliers::{Outliers, outliers};
 use super::scan::Stage;
@@ -17,6 +17,8 @@ use crate::arrays::l2_normalized_rows;
 pub struct PlacesParams {
     /// Neighbours per sample, 1 to 1000.
     pub k_neighbours: usize,
+    /// From this many samples on neighbours are nearly all, not all: [`Neighbours::recall`].
+    pub exact_neighbours_below: usize,
     pub seed: u64,
     /// `None`: [`default_clusters`] of `n_classes`.
     pub clusters: Option<usize>,
@@ -25,9 +27,9 @@ pub struct PlacesParams {
 }
 
 impl PlacesParams {
-    /// 30 neighbours, clusters by the number of classes.
+    /// 30 neighbours, exact below [`EXACT_BELOW`] samples, clusters by the number of classes.
     pub fn new(n_classes: usize, seed: u64) -> Self {
-        Self { k_neighbours: 30, seed, clusters: None, n_classes }
+        Self { k_neighbours: 30, exact_neighbours_below: EXACT_BELOW, seed, clusters: None, n_classes }
     }
 }
 
@@ -71,7 +73,8 @@ impl Places {
             return bad("clusters", 0, "there must be at least 1");
         }
         let unit = l2_normalized_rows(features);
-        let neighbours = nearest_of_unit_rows(unit.view(), params.k_neighbours, &mut |done, n| {
+        let (k, exact_below) = (params.k_neighbours, params.exact_neighbours_below);
+        let neighbours = nearest_of_unit_rows(unit.view(), k, exact_below, &mut |done, n| {
             stage(Stage::Neighbours, done, n)
         })?;
         let near = neighbours.first(NEAR);

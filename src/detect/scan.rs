@@ -7,14 +7,18 @@ use ndarray::ArrayView2;
 
 use super::clusters::ClusterLabels;
 use super::confident::Counted;
+use super::consensus::Consensus;
 use super::error::{DetectError, check_length};
 use super::fields::{FieldReport, field_report};
+use super::fine::{Fine, fine};
 use super::fusion::{Evidence, Fused, Space, fuse};
 use super::hierarchy::{Levels, is_cross_parent};
 use super::neighbours::Vote;
 use super::noise::{NoiseReport, noise_report};
 use super::places::Places;
+use super::prototype_margin::{PrototypeMargins, prototype_margins};
 use super::quality::{self, Quality};
+use super::simifeat::{SimiFeat, simifeat};
 use crate::arrays::Rows;
 use crate::domain::Detector;
 
@@ -26,6 +30,8 @@ pub const CLUSTER_MINORITY: f32 = 0.2;
 pub const CLUSTER_MAJORITY: f32 = 0.5;
 /// Neighbours that a row lists; more may have voted.
 pub const LISTED: usize = 12;
+/// Neighbours whose agreement decides where the prototype margin is unclear.
+const LOCAL: usize = 20;
 
 /// The labelled samples of one scan.
 pub struct ScanInput<'a, 'p> {
@@ -79,6 +85,9 @@ pub struct SpaceOutput {
     pub cluster_labels: ClusterLabels,
     /// (N) the sample's group of near-duplicates carries different labels.
     pub conflicting: Vec<bool>,
+    pub prototypes: PrototypeMargins,
+    pub fine: Fine,
+    pub simifeat: SimiFeat,
 }
 
 /// What the scan says of one sample. Neighbours are rows of the input.
@@ -127,7 +136,6 @@ pub fn scan<'a>(
     let n = check(input)?;
     let (p, labels) = (input.probabilities, input.labels);
     let counted = Counted::of(p, labels, &|_| true)?;
-    let space = input.places.map(|places| SpaceOutput::of(places, labels)).transpose()?;
     let mut report =
         |which, done, total| if stage(which, done, total) { Ok(()) } else { Err(DetectError::Cancelled) };
     report(Stage::Fusion, 0, n)?;
@@ -136,7 +144,11 @@ pub fn scan<'a>(
         probabilities: p,
         space: input.places.map(|p| Space { unit: p.unit.view(), neighbours: &p.neighbours }),
     };
-    let fused = fuse(&evidence, &|| true)?;
+    let mut fused = fuse(&evidence, &|| true)?;
+    let k = p.shape().1;
+    let space = input.places.map(|places| SpaceOutput::of(places, labels, k, fused.consensus.as_ref()));
+    let space = space.transpose()?;
+    fused.count.mixture = space.as_ref().map(|s| s.prototypes.errors());
     report(Stage::Fusion, n / 2, n)?;
     let wanted = [Quality::SelfConfidence, Quality::NormalizedMargin, Quality::LogMargin];
     let mut scores = quality::scores(p, labels, &wanted, None, &|_| true)?.into_iter();
@@ -167,11 +179,21 @@ pub fn scan<'a>(
 }
 
 impl SpaceOutput {
-    fn of(places: &Places, labels: &[u32]) -> Result<Self, DetectError> {
+    fn of(
+        places: &Places,
+        labels: &[u32],
+        n_classes: usize,
+        consensus: Option<&Consensus>,
+    ) -> Result<Self, DetectError> {
         let columns: Vec<usize> = labels.iter().map(|&y| y as usize).collect();
         let conflicts = places.duplicates.conflicts(&columns)?;
         let conflicting = |g: &Option<u32>| g.is_some_and(|g| conflicts.binary_search(&g).is_ok());
+        let unit = places.unit.view();
+        let local = places.neighbours.first(LOCAL).agreement(&columns)?;
         Ok(Self {
+            prototypes: prototype_margins(unit, labels, n_classes, &local)?,
+            fine: fine(unit, labels, n_classes)?,
+            simifeat: simifeat(&places.neighbours, labels, n_classes, consensus)?,
             votes: places.neighbours.votes(&columns)?,
             agreement: places.neighbours.agreement(&columns)?,
             cluster_labels: ClusterLabels::count(&places.clusters, &columns)?,

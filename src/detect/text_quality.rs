@@ -33,9 +33,25 @@ pub enum TextIssue {
     Symbols,
 }
 
-/// One text. All in [0, 1], higher = worse.
+impl TextIssue {
+    pub const ALL: [Self; 5] = [Self::Empty, Self::Short, Self::Repetition, Self::Gibberish, Self::Symbols];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Short => "short",
+            Self::Repetition => "repetition",
+            Self::Gibberish => "gibberish",
+            Self::Symbols => "symbols",
+        }
+    }
+}
+
+/// One text. Shares in [0, 1], higher = worse.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TextQuality {
+    /// Visible characters, at most 10,000.
+    pub chars: u32,
     /// Share of the text covered by a run of one unit, or by word triples that come three times.
     pub repetition: f32,
     /// How little its pairs of neighbouring characters are known from the other texts; 0.5 = no better
@@ -70,55 +86,101 @@ const LEAST_SYMBOLS: f64 = 0.3;
 /// the spread is wide, and the cut would leave everything out.
 const UNKNOWN: f64 = 1.6;
 /// A data set with fewer characters does not know its language.
-const LEAST_CORPUS: usize = 2000;
+const LEAST_CORPUS: f64 = 2000.0;
 /// More texts than this share are not exceptions.
 const RARE: f64 = 0.05;
 
 /// Judges the texts of one field. O(characters).
 pub fn text_quality(texts: &[&str]) -> TextReport {
-    let chars: Vec<Vec<char>> = texts.iter().map(|t| visible(t)).collect();
-    let lengths: Vec<f64> = chars.iter().filter(|c| !c.is_empty()).map(|c| c.len() as f64).collect();
-    let usual = median(lengths.clone());
-    let corpus = Corpus::of(&chars);
-    let excess: Vec<Option<f64>> = chars.iter().map(|c| corpus.excess(c)).collect();
-    let known: Vec<f64> = excess.iter().flatten().copied().collect();
-    let (middle, limit) = surprise_limit(&known);
-    // a short text's mean wanders further by chance
-    let steadied = |x: f64, n: usize| middle + (x - middle) * (n as f64 / usual.max(1.0)).min(1.0).sqrt();
-    let measured: Vec<(f64, f64, f64)> = texts
-        .iter()
-        .zip(&chars)
-        .zip(&excess)
-        .map(|((text, c), x)| {
-            (repetition(text), x.map_or(0.0, |x| share(steadied(x, c.len()))), symbols(text))
-        })
-        .collect();
-    let column = |pick: fn(&(f64, f64, f64)) -> f64| measured.iter().map(pick).collect::<Vec<_>>();
-    let empty = chars.iter().filter(|c| c.is_empty()).count();
-    let short_below = short_cut(&lengths, usual);
-    let large = chars.iter().map(Vec::len).sum::<usize>() >= LEAST_CORPUS;
-    let repetition_cut = cut(column(|m| m.0), LEAST_REPETITION);
-    let symbols_cut = cut(column(|m| m.2), LEAST_SYMBOLS);
-    let surprise_cut = if large { share(limit) } else { 1.0 };
-    let empty_is_issue = (empty as f64) <= RARE * texts.len() as f64;
-    let judged = measured.iter().zip(&chars).map(|(&(r, s, y), c)| {
-        let issue = match c.len() {
-            0 => empty_is_issue.then_some(TextIssue::Empty),
-            n if n < short_below => Some(TextIssue::Short),
-            _ if r >= repetition_cut => Some(TextIssue::Repetition),
-            _ if y >= symbols_cut => Some(TextIssue::Symbols),
-            _ if s >= surprise_cut => Some(TextIssue::Gibberish),
-            _ => None,
-        };
-        TextQuality { repetition: r as f32, surprise: s as f32, symbols: y as f32, issue }
-    });
-    TextReport {
-        texts: judged.collect(),
-        short_below,
-        empty_is_issue,
-        repetition_cut: repetition_cut as f32,
-        surprise_cut: surprise_cut as f32,
-        symbols_cut: symbols_cut as f32,
+    let mut judge = TextJudge::default();
+    for text in texts {
+        judge.learn(text);
+    }
+    texts.iter().enumerate().for_each(|(i, t)| judge.measure(i, t));
+    judge.report()
+}
+
+/// Judges texts that pass by one at a time: first all are to be learnt, then each is to be measured. Keeps 40
+/// bytes a text and the counts of pairs of characters.
+#[derive(Clone, Debug, Default)]
+pub struct TextJudge {
+    corpus: Corpus,
+    seen: Vec<Seen>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    chars: u32,
+    repetition: f64,
+    symbols: f64,
+    /// Of the characters' order, nats; `None` for very short texts.
+    excess: Option<f64>,
+}
+
+impl TextJudge {
+    /// Takes up one text; its number, from 0.
+    pub fn learn(&mut self, text: &str) -> usize {
+        let chars = visible(text);
+        self.corpus.learn(&chars);
+        self.seen.push(Seen {
+            chars: chars.len() as u32,
+            repetition: repetition(text),
+            symbols: symbols(text),
+            excess: None,
+        });
+        self.seen.len() - 1
+    }
+
+    /// Holds the text that was learnt as number `at` against all of them.
+    pub fn measure(&mut self, at: usize, text: &str) {
+        if let Some(seen) = self.seen.get_mut(at) {
+            seen.excess = self.corpus.excess(&visible(text));
+        }
+    }
+
+    /// The judgement, in the order of learning. O(N).
+    pub fn report(self) -> TextReport {
+        let seen = self.seen;
+        let lengths: Vec<f64> = seen.iter().filter(|s| s.chars > 0).map(|s| f64::from(s.chars)).collect();
+        let usual = median(lengths.clone());
+        let (middle, limit) = surprise_limit(&seen.iter().filter_map(|s| s.excess).collect::<Vec<_>>());
+        // a short text's mean wanders further by chance
+        let steadied = |x: f64, n: f64| middle + (x - middle) * (n / usual.max(1.0)).min(1.0).sqrt();
+        let surprise = |s: &Seen| s.excess.map_or(0.0, |x| share(steadied(x, f64::from(s.chars))));
+        let column = |pick: fn(&Seen) -> f64| seen.iter().map(pick).collect::<Vec<_>>();
+        let empty = seen.iter().filter(|s| s.chars == 0).count();
+        let short_below = short_cut(&lengths, usual);
+        let large = lengths.iter().sum::<f64>() >= LEAST_CORPUS;
+        let repetition_cut = cut(column(|s| s.repetition), LEAST_REPETITION);
+        let symbols_cut = cut(column(|s| s.symbols), LEAST_SYMBOLS);
+        let surprise_cut = if large { share(limit) } else { 1.0 };
+        let empty_is_issue = (empty as f64) <= RARE * seen.len() as f64;
+        let judged = seen.iter().map(|s| {
+            let unknown = surprise(s);
+            let issue = match s.chars as usize {
+                0 => empty_is_issue.then_some(TextIssue::Empty),
+                n if n < short_below => Some(TextIssue::Short),
+                _ if s.repetition >= repetition_cut => Some(TextIssue::Repetition),
+                _ if s.symbols >= symbols_cut => Some(TextIssue::Symbols),
+                _ if unknown >= surprise_cut => Some(TextIssue::Gibberish),
+                _ => None,
+            };
+            TextQuality {
+                chars: s.chars,
+                repetition: s.repetition as f32,
+                surprise: unknown as f32,
+                symbols: s.symbols as f32,
+                issue,
+            }
+        });
+        TextReport {
+            texts: judged.collect(),
+            short_below,
+            empty_is_issue,
+            repetition_cut: repetition_cut as f32,
+            surprise_cut: surprise_cut as f32,
+            symbols_cut: symbols_cut as f32,
+        }
     }
 }
 

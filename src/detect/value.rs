@@ -3,6 +3,7 @@
 
 mod left;
 
+pub(crate) use left::wilson_of_share;
 pub use left::{Left, Stratum, labels_left, wilson};
 
 use super::error::DetectError;
@@ -79,7 +80,7 @@ pub struct Reviewer {
 }
 
 /// What going on will bring.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Outlook {
     /// So many reviews are looked at: those asked for, or what the queue has.
     pub next: usize,
@@ -91,6 +92,26 @@ pub struct Outlook {
     /// Expected corrected and broken labels up to there.
     pub corrected_until: f64,
     pub broken_until: f64,
+    /// Share of wrong labels below which a further review does harm:
+    /// (1 - keeps) / (1 - keeps + corrects), 0 for who never errs.
+    pub break_even: f64,
+    /// (reviews made, labels expected to be wrong then), from none to all in about [`POINTS`] steps.
+    pub left: Vec<(usize, f64)>,
+}
+
+/// Steps of [`Outlook::left`].
+pub const POINTS: usize = 100;
+
+impl Outlook {
+    /// Labels expected to be wrong after `reviews`; between two known points on the line that joins them.
+    pub fn left_after(&self, reviews: usize) -> f64 {
+        let after = self.left.partition_point(|(n, _)| *n < reviews);
+        match (after.checked_sub(1).and_then(|b| self.left.get(b)), self.left.get(after)) {
+            (Some(&(from, a)), Some(&(to, b))) => a + (b - a) * (reviews - from) as f64 / (to - from) as f64,
+            (None, Some(&(_, left))) | (Some(&(_, left)), None) => left,
+            (None, None) => 0.0,
+        }
+    }
 }
 
 /// Looks ahead: `p_wrong` (n) of the queue, next first. Where the chances fall along the queue, it pays
@@ -103,15 +124,31 @@ pub fn outlook(p_wrong: &[f64], reviewer: Reviewer, next: usize) -> Result<Outlo
     check_share("P(corrects)", reviewer.corrects)?;
     check_share("P(keeps)", reviewer.keeps)?;
     let next = next.min(p_wrong.len());
-    let mut out =
-        Outlook { next, corrected: 0.0, broken: 0.0, pays: 0, corrected_until: 0.0, broken_until: 0.0 };
+    let breaks = 1.0 - reviewer.keeps;
+    let even = breaks + reviewer.corrects;
+    let wrong: f64 = p_wrong.iter().sum();
+    let mut out = Outlook {
+        next,
+        corrected: 0.0,
+        broken: 0.0,
+        pays: 0,
+        corrected_until: 0.0,
+        broken_until: 0.0,
+        break_even: if even > 0.0 { breaks / even } else { 1.0 },
+        left: vec![(0, wrong)],
+    };
+    // the next ones, and all in even steps
+    let step = p_wrong.len().div_ceil(POINTS - 1).max(1);
     let (mut corrected, mut broken, mut best) = (0.0, 0.0, 0.0);
     for (i, &p) in p_wrong.iter().enumerate() {
         check_share("P(wrong)", p)?;
         corrected += p * reviewer.corrects;
-        broken += (1.0 - p) * (1.0 - reviewer.keeps);
+        broken += (1.0 - p) * breaks;
         if i + 1 == next {
             (out.corrected, out.broken) = (corrected, broken);
+        }
+        if i + 1 == next || (i + 1) % step == 0 || i + 1 == p_wrong.len() {
+            out.left.push((i + 1, wrong - corrected + broken));
         }
         if corrected - broken > best {
             best = corrected - broken;
@@ -177,7 +214,24 @@ mod tests {
         assert_eq!((flat.corrected.round(), flat.broken.round(), flat.pays), (6.0, 7.0, 0));
         assert!(outlook(&[1.1], Reviewer { corrects: 1.0, keeps: 1.0 }, 1).is_err());
         assert!(outlook(&[], Reviewer { corrects: 1.0, keeps: f64::NAN }, 1).is_err());
-        assert_eq!(outlook(&[], Reviewer { corrects: 1.0, keeps: 1.0 }, 1).unwrap().pays, 0);
+        let none = outlook(&[], Reviewer { corrects: 1.0, keeps: 1.0 }, 1).unwrap();
+        assert_eq!((none.pays, none.left_after(5)), (0, 0.0));
+    }
+
+    /// Two sure errors, then two sure labels; a person who breaks every tenth.
+    #[test]
+    fn what_is_left_wrong() {
+        let found = outlook(&[1.0, 1.0, 0.0, 0.0], Reviewer { corrects: 1.0, keeps: 0.9 }, 3).unwrap();
+        let want = [(0, 2.0), (1, 1.0), (2, 0.0), (3, 0.1), (4, 0.2)];
+        assert_eq!(found.left.len(), want.len(), "{:?}", found.left);
+        for (a, b) in found.left.iter().zip(want) {
+            assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-9, "{:?}", found.left);
+        }
+        assert!((found.break_even - 0.1 / 1.1).abs() < 1e-9 && found.pays == 2);
+        assert!((found.left_after(9) - 0.2).abs() < 1e-9);
+        let many = outlook(&vec![0.5; 100_000], Reviewer { corrects: 1.0, keeps: 1.0 }, 77).unwrap();
+        assert!(many.left.len() <= POINTS + 2 && many.left.is_sorted_by_key(|l| l.0));
+        assert!((many.left_after(30_000) - 35_000.0).abs() < 1e-6);
     }
 
     proptest! {

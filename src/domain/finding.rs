@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::RankedIssue;
+
 /// The detectors of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -61,11 +63,15 @@ pub struct Neighbour {
 }
 
 /// One sample as a scan ranked it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     pub sample_id: i64,
     /// 1 = most suspicious.
     pub rank: i32,
+    /// Place in the order of review, from 1: by rank, with audits slipped in.
+    pub place: i32,
+    /// Number in the random draw of audits, from 1; see `detect::audits`.
+    pub audit: Option<i32>,
     /// In [0, 1]; higher is worse.
     pub suspicion: f32,
     /// Among the worst as many as the scan estimates to be wrong (`detect::noise`).
@@ -81,4 +87,6 @@ pub struct Finding {
     pub reason: Reason,
     pub neighbours: Vec<Neighbour>,
     pub cluster: i32,
+    /// At most one of each kind; `label` among them exactly when flagged.
+    pub issues: Vec<RankedIssue>,
 }

@@ -12,10 +12,14 @@ pub enum JobKind {
     Scan,
     Train,
     Export,
+    Rule,
+    /// Learns the order of a scan's findings from reviews.
+    Rerank,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 5] = [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export];
+    pub const ALL: [JobKind; 7] =
+        [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rule, Self::Rerank];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -24,6 +28,8 @@ impl JobKind {
             Self::Scan => "scan",
             Self::Train => "train",
             Self::Export => "export",
+            Self::Rule => "rule",
+            Self::Rerank => "rerank",
         }
     }
 

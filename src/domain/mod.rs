@@ -2,18 +2,24 @@
 
 pub mod access;
 pub mod finding;
+pub mod health;
+pub mod issue;
 pub mod job;
 pub mod label;
 pub mod note;
 pub mod review;
+pub mod rule;
 pub mod sample;
 pub mod taxonomy;
 
 pub use access::{Refusal, Right, Role, Scope, Viewer};
 pub use finding::{Detector, Finding, Neighbour, Reason};
+pub use health::Health;
+pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};
 pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};
 pub use note::Note;
 pub use review::{Decision, DecisionError};
+pub use rule::{RuleAction, RunState};
 pub use sample::{Field, Gap, MediaState, OcrLine, SampleText, Split};
 pub use taxonomy::{Node, Taxonomy, TaxonomyError};

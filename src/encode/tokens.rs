@@ -38,6 +38,21 @@ pub(crate) fn features(text: &str) -> Features {
     features
 }
 
+/// The words of a text that can name what it is about, in order, with repetitions: as in the features, but
+/// without single characters and numbers, which occur anywhere.
+pub fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for run in runs(text) {
+        if run.han {
+            words.extend(JIEBA.cut(&run.text, true).into_iter().map(|token| token.word.to_owned()));
+        } else {
+            words.push(run.text);
+        }
+    }
+    words.retain(|w| w.chars().nth(1).is_some() && !w.chars().all(char::is_numeric));
+    words
+}
+
 struct Run {
     han: bool,
     text: String,
@@ -122,6 +137,12 @@ mod tests {
         let gram = |g: &str| f.grams.contains(&hash(b'c', g));
         assert!(gram("滑") && gram("滑板教") && gram(" ol") && gram("ie "));
         assert!(!gram("o") && !gram("学o"));
+    }
+
+    #[test]
+    fn words_that_can_name_something() {
+        assert_eq!(words("滑板教学 Ollie，第3期的2024 a"), ["滑板", "教学", "ollie"]);
+        assert!(words("！？ 7").is_empty());
     }
 
     #[test]

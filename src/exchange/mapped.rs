@@ -1,6 +1,9 @@
 //! `.npy` files mapped into memory: matrices that are read by blocks of rows, whatever their element type
 //! and order, without ever being in memory as a whole; and vectors of labels.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io::{self, BufReader, Seek};
 use std::path::{Path, PathBuf};
@@ -30,7 +33,7 @@ pub enum Why {
     #[error("the elements are {0:?}; {1}")]
     Kind(Dtype, &'static str),
     #[error("row {row} is {value}; {rule}")]
-    Value { row: usize, value: i128, rule: &'static str },
+    Value { row: usize, value: String, rule: &'static str },
 }
 
 /// One array of a file.
@@ -82,24 +85,26 @@ impl Mapped {
         &self.map[self.data..]
     }
 
-    /// The whole vector as class columns.
+    /// The whole vector as class columns; floats where all are whole.
     ///
     /// # Errors
-    /// More axes than one (a second of length 1 is passed over), no integers, negative or huge values.
+    /// More axes than one (a second of length 1 is passed over), negative, broken or huge values.
     pub fn labels(&self, path: &Path) -> Result<Vec<u32>, MappedError> {
         let fail = |why| MappedError { path: path.to_owned(), why };
         if !matches!(self.header.shape[..], [_] | [_, 1]) {
             return Err(fail(Why::Shape(self.header.shape.clone(), "labels are one vector")));
         }
+        let rule = "labels are class columns: 0, 1, 2, …";
         let label = |(row, value): (usize, i128)| {
-            let rule = "labels are class columns: 0, 1, 2, …";
-            u32::try_from(value)
-                .ok()
-                .filter(|v| *v < u32::MAX)
-                .ok_or_else(|| fail(Why::Value { row, value, rule }))
+            let found = u32::try_from(value).ok().filter(|v| *v < u32::MAX);
+            found.ok_or_else(|| fail(Why::Value { row, value: value.to_string(), rule }))
+        };
+        let whole = |(row, value): (usize, f64)| {
+            let is = value >= 0.0 && value < f64::from(u32::MAX) && value.fract() == 0.0;
+            if is { Ok(value as u32) } else { Err(fail(Why::Value { row, value: value.to_string(), rule })) }
         };
         let data = self.bytes();
-        fn each<const N: usize>(data: &[u8], f: fn([u8; N]) -> i128) -> impl Iterator<Item = (usize, i128)> {
+        fn each<const N: usize, T>(data: &[u8], f: fn([u8; N]) -> T) -> impl Iterator<Item = (usize, T)> {
             data.as_chunks::<N>().0.iter().map(move |b| f(*b)).enumerate()
         }
         // NumPy's own integers, all of them labels: without a branch a value
@@ -126,27 +131,29 @@ impl Mapped {
             Dtype::U16 => each(data, |b| u16::from_le_bytes(b).into()).map(label).collect(),
             Dtype::U32 => each(data, |b| u32::from_le_bytes(b).into()).map(label).collect(),
             Dtype::U64 => each(data, |b| u64::from_le_bytes(b).into()).map(label).collect(),
-            kind => Err(fail(Why::Kind(kind, "labels are integers"))),
+            Dtype::F16 => each(data, |b| f16::from_le_bytes(b).to_f64()).map(whole).collect(),
+            Dtype::F32 => each(data, |b| f32::from_le_bytes(b).into()).map(whole).collect(),
+            Dtype::F64 => each(data, f64::from_le_bytes).map(whole).collect(),
         }
     }
 
-    /// The array as a matrix of floats, read by blocks.
+    /// The array as a matrix of numbers, read by blocks of floats.
     ///
     /// # Errors
-    /// Not two axes, or no floats.
+    /// Not two axes, or booleans.
     pub fn matrix(self, path: &Path) -> Result<Matrix, MappedError> {
         let fail = |why| MappedError { path: path.to_owned(), why };
         let [rows, columns] = self.header.shape[..] else {
             return Err(fail(Why::Shape(self.header.shape.clone(), "rows and columns are needed")));
         };
-        if !self.header.dtype.is_float() {
-            return Err(fail(Why::Kind(self.header.dtype, "floats are needed")));
+        if self.header.dtype == Dtype::Bool {
+            return Err(fail(Why::Kind(self.header.dtype, "numbers are needed")));
         }
         Ok(Matrix { shape: (rows, columns), array: self })
     }
 }
 
-/// A mapped matrix of floats. As rows of `f32` it rounds doubles.
+/// A mapped matrix of numbers. As rows of `f32` it rounds doubles and integers of more than 24 bits.
 #[derive(Debug)]
 pub struct Matrix {
     shape: (usize, usize),
@@ -193,6 +200,22 @@ impl Matrix {
     }
 }
 
+/// Copies integers of whatever size as floats.
+macro_rules! integers {
+    ($matrix:expr, $kind:expr, $start:expr, $n:expr, $buffer:expr, $float:ty) => {
+        match $kind {
+            Dtype::I8 => $matrix.copy($start, $n, $buffer, |b| i8::from_le_bytes(b) as $float),
+            Dtype::I16 => $matrix.copy($start, $n, $buffer, |b| i16::from_le_bytes(b) as $float),
+            Dtype::I32 => $matrix.copy($start, $n, $buffer, |b| i32::from_le_bytes(b) as $float),
+            Dtype::I64 => $matrix.copy($start, $n, $buffer, |b| i64::from_le_bytes(b) as $float),
+            Dtype::U16 => $matrix.copy($start, $n, $buffer, |b| u16::from_le_bytes(b) as $float),
+            Dtype::U32 => $matrix.copy($start, $n, $buffer, |b| u32::from_le_bytes(b) as $float),
+            Dtype::U64 => $matrix.copy($start, $n, $buffer, |b| u64::from_le_bytes(b) as $float),
+            _ => $matrix.copy($start, $n, $buffer, |b: [u8; 1]| <$float>::from(b[0])),
+        }
+    };
+}
+
 impl Rows<f32> for Matrix {
     fn shape(&self) -> (usize, usize) {
         self.shape
@@ -205,7 +228,8 @@ impl Rows<f32> for Matrix {
         match self.array.header.dtype {
             Dtype::F16 => self.copy(start, n, buffer, |b| f16::from_le_bytes(b).to_f32()),
             Dtype::F64 => self.copy(start, n, buffer, |b| f64::from_le_bytes(b) as f32),
-            _ => self.copy(start, n, buffer, f32::from_le_bytes),
+            Dtype::F32 => self.copy(start, n, buffer, f32::from_le_bytes),
+            kind => integers!(self, kind, start, n, buffer, f32),
         }
         buffer
     }
@@ -223,89 +247,9 @@ impl Rows<f64> for Matrix {
         match self.array.header.dtype {
             Dtype::F16 => self.copy(start, n, buffer, |b| f16::from_le_bytes(b).to_f64()),
             Dtype::F32 => self.copy(start, n, buffer, |b| f32::from_le_bytes(b).into()),
-            _ => self.copy(start, n, buffer, f64::from_le_bytes),
+            Dtype::F64 => self.copy(start, n, buffer, f64::from_le_bytes),
+            kind => integers!(self, kind, start, n, buffer, f64),
         }
         buffer
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::npy::write_header;
-    use std::io::Write;
-
-    /// A file of this header and data; kept by the folder.
-    fn file(dir: &Path, name: &str, dtype: Dtype, shape: &[usize], data: &[u8]) -> PathBuf {
-        let path = dir.join(name);
-        let mut out = File::create(&path).unwrap();
-        write_header(&mut out, dtype, shape).unwrap();
-        out.write_all(data).unwrap();
-        path
-    }
-
-    fn fortran(path: &Path) {
-        let bytes = std::fs::read(path).unwrap();
-        let at = bytes.windows(5).position(|w| w == b"False").unwrap();
-        let mut changed = bytes;
-        changed.splice(at..at + 5, *b"True ");
-        std::fs::write(path, changed).unwrap();
-    }
-
-    #[test]
-    fn every_type_and_order_reads_the_same_rows() {
-        let dir = tempfile::tempdir().unwrap();
-        let values: Vec<f64> = (0..12).map(f64::from).collect();
-        let want = [6.0, 7.0, 8.0];
-        let halves: Vec<u8> = values.iter().flat_map(|v| f16::from_f64(*v).to_le_bytes()).collect();
-        let singles: Vec<u8> = values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
-        let doubles: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        for (dtype, data) in [(Dtype::F16, halves), (Dtype::F32, singles), (Dtype::F64, doubles)] {
-            let path = file(dir.path(), "c.npy", dtype, &[4, 3], &data);
-            let m = Mapped::open(&path).unwrap().matrix(&path).unwrap();
-            assert_eq!(Rows::<f32>::shape(&m), (4, 3));
-            assert_eq!(Rows::<f32>::block(&m, 2, 1, &mut Vec::new()), want.map(|v| v as f32), "{dtype:?}");
-            assert_eq!(Rows::<f64>::block(&m, 2, 1, &mut Vec::new()), want, "{dtype:?}");
-            // the same bytes as columns of a (4, 3) array: element (i, j) is 4 j + i
-            fortran(&path);
-            let m = Mapped::open(&path).unwrap().matrix(&path).unwrap();
-            assert_eq!(Rows::<f64>::block(&m, 1, 2, &mut Vec::new()), [1.0, 5.0, 9.0, 2.0, 6.0, 10.0]);
-        }
-    }
-
-    #[test]
-    fn labels_of_any_integer_type() {
-        let dir = tempfile::tempdir().unwrap();
-        let labels = |dtype, data: &[u8], shape: &[usize]| {
-            let path = file(dir.path(), "y.npy", dtype, shape, data);
-            Mapped::open(&path).unwrap().labels(&path).map_err(|e| e.to_string())
-        };
-        assert_eq!(labels(Dtype::U8, &[3, 0, 255], &[3]), Ok(vec![3, 0, 255]));
-        assert_eq!(labels(Dtype::I16, &[2, 1], &[1, 1]), Ok(vec![258]));
-        assert_eq!(labels(Dtype::U64, &7u64.to_le_bytes(), &[1]), Ok(vec![7]));
-        let error = labels(Dtype::I8, &[0, 255], &[2]).unwrap_err();
-        assert!(error.contains("y.npy") && error.contains("row 1 is -1"), "{error}");
-        assert!(labels(Dtype::I64, &i64::MAX.to_le_bytes(), &[1]).unwrap_err().contains("class columns"));
-        assert!(labels(Dtype::F32, &[0; 4], &[1]).unwrap_err().contains("integers"));
-        assert!(labels(Dtype::U8, &[0; 4], &[2, 2]).unwrap_err().contains("[2, 2]"));
-    }
-
-    #[test]
-    fn claims_of_a_header_are_checked_against_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = |dtype, shape: &[usize], data: &[u8]| {
-            let path = file(dir.path(), "x.npy", dtype, shape, data);
-            Mapped::open(&path).and_then(|m| m.matrix(&path)).unwrap_err().to_string()
-        };
-        assert!(error(Dtype::F32, &[3, 2], &[0; 20]).contains("20 of 24"));
-        assert!(error(Dtype::F32, &[2, 2], &[0; 20]).contains("behind the end"));
-        assert!(error(Dtype::F64, &[usize::MAX, usize::MAX], &[0; 8]).contains("ends after"));
-        assert!(error(Dtype::F32, &[4], &[0; 16]).contains("rows and columns"));
-        assert!(error(Dtype::I32, &[2, 2], &[0; 16]).contains("floats are needed"));
-        let text = dir.path().join("t.npy");
-        std::fs::write(&text, "hello").unwrap();
-        assert!(Mapped::open(&text).unwrap_err().to_string().contains("not an .npy file"));
-        assert!(Mapped::open(dir.path()).is_err());
-        assert!(Mapped::open(&dir.path().join("none")).unwrap_err().to_string().contains("none"));
     }
 }

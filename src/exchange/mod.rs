@@ -14,6 +14,7 @@ pub mod mapped;
 pub mod media_path;
 pub mod media_zip;
 pub mod npy;
+pub mod predictions;
 pub mod snapshot_file;
 pub mod taxonomy;
 

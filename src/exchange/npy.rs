@@ -54,10 +54,6 @@ impl Dtype {
         }
     }
 
-    pub fn is_float(self) -> bool {
-        matches!(self, Self::F16 | Self::F32 | Self::F64)
-    }
-
     fn descr(self) -> &'static str {
         DTYPES.iter().find(|(d, _)| *d == self).map_or("", |(_, name)| name)
     }
@@ -185,9 +181,12 @@ pub fn write_bools(out: &mut impl Write, values: &[bool]) -> io::Result<()> {
     out.write_all(bytemuck::cast_slice(values))
 }
 
-/// Writes a whole vector of doubles.
-pub fn write_f64(out: &mut impl Write, values: &[f64]) -> io::Result<()> {
-    write_header(out, Dtype::F64, &[values.len()])?;
+/// Writes a whole vector of doubles. (Not generic, so that it is compiled here, optimised.)
+pub fn write_f64(mut out: &mut dyn Write, values: &[f64]) -> io::Result<()> {
+    write_header(&mut out, Dtype::F64, &[values.len()])?;
+    if cfg!(target_endian = "little") {
+        return out.write_all(bytemuck::cast_slice(values));
+    }
     values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
 }
 

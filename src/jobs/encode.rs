@@ -194,13 +194,19 @@ async fn frames(
                         let frames = pair
                             .iter()
                             .map(|s| s.frames(&encoder, decoder.as_ref()))
-                            .collect::<Result<_, _>>()?;
-                        encode_clips(encoder.as_ref(), frames).map_err(failed)
+                            .collect::<Result<Vec<_>, JobError>>()?;
+                        let brightness: Vec<f32> = frames.iter().map(|f| brightness(f)).collect();
+                        let vectors = encode_clips(encoder.as_ref(), frames).map_err(failed)?;
+                        Ok(vectors.into_iter().zip(brightness).collect::<Vec<_>>())
                     })
                     .collect::<Result<Vec<_>, JobError>>()
             })
             .await??;
-            for ((row, hash), vectors) in clips.iter().zip(encoded.into_iter().flatten()) {
+            let encoded: Vec<_> = encoded.into_iter().flatten().collect();
+            let (ids, bright): (Vec<i64>, Vec<f32>) =
+                clips.iter().zip(&encoded).map(|((row, _), (_, bright))| (row.id, *bright)).unzip();
+            services.store.set_brightness(dataset, &ids, &bright).await?;
+            for ((row, hash), (vectors, _)) in clips.iter().zip(encoded) {
                 let mut mean = Array2::zeros((1, vectors.mean.len()));
                 mean.row_mut(0).assign(&vectors.mean);
                 normalize_rows(&mut mean);
@@ -210,6 +216,11 @@ async fn frames(
         }
     }
     writer.finish().await
+}
+
+/// Mean over the frames of a clip, in [0, 1].
+fn brightness(frames: &[RgbFrame]) -> f32 {
+    frames.iter().map(RgbFrame::brightness).sum::<f32>() / frames.len().max(1) as f32
 }
 
 /// Where the frames of a clip come from: the strip when it is big enough, else the clip itself.

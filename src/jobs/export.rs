@@ -89,6 +89,10 @@ pub(crate) async fn run(
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(s) = source.try_next().await? {
             let label = labels.get(&s.sample_id);
+            // excluded now; a snapshot from before keeps what it holds
+            if s.excluded && label.is_none() {
+                continue;
+            }
             rows += 1;
             labelled += u64::from(label.is_some());
             changed += u64::from(label.is_some_and(|l| l.given_class.as_ref() != Some(&l.class)));

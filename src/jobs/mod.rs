@@ -9,8 +9,11 @@ pub mod export;
 mod features;
 pub mod import;
 mod media;
+pub mod predictions;
 pub mod progress;
 pub mod queue;
+pub mod rerank;
+pub mod rule;
 pub mod scan;
 pub mod snapshot;
 pub mod train;
@@ -72,7 +75,9 @@ impl From<StoreError> for JobError {
     fn from(e: StoreError) -> Self {
         match e {
             e if e.is_transient() => Self::Transient(e.to_string()),
-            StoreError::Rule { .. } | StoreError::NotFound { .. } => Self::failed("rule", &[("why", &e)]),
+            StoreError::Rule { .. } | StoreError::Conflict { .. } | StoreError::NotFound { .. } => {
+                Self::failed("rule", &[("why", &e)])
+            }
             e => Self::broke("doing.store", e),
         }
     }
@@ -140,6 +145,11 @@ impl Services {
     pub async fn enqueue_export(&self, dataset: Uuid, args: &export::ExportArgs) -> Result<Uuid, JobError> {
         args.check()?;
         self.enqueue(JobKind::Export, Some(dataset), args).await
+    }
+
+    /// The order of the scan's findings learns from reviews.
+    pub async fn enqueue_rerank(&self, dataset: Uuid, args: &rerank::RerankArgs) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Rerank, Some(dataset), args).await
     }
 
     async fn enqueue<A: serde::Serialize>(

@@ -1,7 +1,12 @@
 //! Detectors over one snapshot with one set of embeddings: snapshot, encode what is missing, places,
-//! out-of-fold probabilities, judgement, findings.
+//! out-of-fold probabilities (or an uploaded array of them), judgement, findings.
 
 mod checkpoint;
+mod head;
+mod health;
+mod issues;
+mod scores;
+mod told;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,22 +18,34 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::checkpoint::Checkpoints;
+use self::head::Head;
+use self::health::Facts;
+use self::scores::score_table;
+use self::told::Told;
 use super::progress::Progress;
 use super::vectors::{self, Features};
-use super::{JobError, Services, encode, snapshot};
+use super::{JobError, Services, encode, predictions, rerank, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
-use crate::domain::{Field, Finding, Neighbour, Reason, Taxonomy};
-use crate::exchange::columnar::{Column, write_table};
+use crate::domain::health::Cluster;
+use crate::domain::{Field, Finding, Neighbour, RankedIssue, Reason, Taxonomy};
+use crate::exchange::columnar::write_table;
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
-use crate::train::{FoldPath, LinearParams, fit_fold_path, grid_for_fold, possible_folds, select};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScanArgs {
     /// Scan this snapshot (id or prefix) instead of a fresh one of the current labels.
     pub snapshot: Option<String>,
+    /// Use these uploaded predictions, on their snapshot, instead of heads of the scan's own.
+    pub predictions: Option<Uuid>,
+}
+
+/// What a start of the job leaves for the next one, should its worker die.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    snapshot: String,
 }
 
 /// Fewest labelled samples that can be judged by each other.
@@ -41,7 +58,15 @@ pub(crate) async fn run(
     progress: &Progress,
 ) -> Result<Value, JobError> {
     progress.stage("snapshot", None);
-    let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "scan").await?;
+    let uploaded = match args.predictions {
+        Some(id) => Some(services.store.prediction_set(dataset, id).await?),
+        None => None,
+    };
+    // labels that were decided since the first start would make the finished folds worthless
+    let begun = progress.last_checkpoint::<Begun>().map(|b| b.snapshot);
+    let named = begun.or(args.snapshot).or(uploaded.as_ref().map(|u| u.snapshot_id.clone()));
+    let snapshot = snapshot::named_or_fresh(services, dataset, named.as_deref(), "scan").await?;
+    progress.checkpoint(&Begun { snapshot: snapshot.id.clone() }).await?;
     let taxonomy = services.store.taxonomy(dataset).await?;
     encode::missing(services, dataset, progress).await?;
     progress.stage("load_features", None);
@@ -50,24 +75,37 @@ pub(crate) async fn run(
         return Err(JobError::failed("too_few_labels", &[("n", &labelled.ids.len()), ("least", &LEAST)]));
     }
     let features = vectors::features(services, dataset, &labelled.ids, &Field::ALL).await?;
-    if features.blocks.is_empty() {
-        return Err(JobError::failed("nothing_encoded", &[]));
-    }
     let encoders = features.blocks.clone();
     let ground = Arc::new(Ground { features, labelled });
-    let places = Arc::new(places(services, &ground, progress).await?);
+    let places = match ground.features.blocks.is_empty() {
+        true => None,
+        false => Some(Arc::new(places(services, &ground, progress).await?)),
+    };
     let checkpoints = Checkpoints::of(dataset, progress.job_id, &snapshot.id, &ground, &services.config.scan);
-    let paths = folds(services, &checkpoints, &ground, &places, progress).await?;
+    let head = match (uploaded, &places) {
+        (Some(set), _) => {
+            progress.stage("load_predictions", None);
+            let p = predictions::load(services, &set, &ground.labelled.ids, &taxonomy).await?;
+            Head::Uploaded(set, p)
+        }
+        (None, Some(places)) => {
+            Head::Folds(head::folds(services, &checkpoints, &ground, places, progress).await?)
+        }
+        (None, None) => return Err(JobError::failed("nothing_encoded", &[])),
+    };
 
+    let told = told::read(services, dataset, &ground, &places, progress).await?;
     let p = progress.clone();
-    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places.clone());
+    let (tree, on, at) = (taxonomy.clone(), ground.clone(), places);
     // its job's id: a second start of the same job, after a crash, makes no second one
     let id = progress.job_id;
     let about = vec![("scan".to_owned(), id.to_string()), ("snapshot".to_owned(), snapshot.id.clone())];
     p.stage("fusion", None);
-    let judged = tokio::task::spawn_blocking(move || judge(&tree, &on, &at, &paths, &about, &p)).await?;
+    let judged =
+        tokio::task::spawn_blocking(move || judge(&tree, &on, at.as_deref(), head, &told, &about, &p))
+            .await?;
     progress.check()?;
-    let Judged { findings, scores, mut summary, estimated_errors } = judged?;
+    let Judged { mut findings, clusters, scores, mut summary, estimated_errors } = judged?;
 
     progress.stage("save", None);
     let scores_blob = format!("scans/{}/{id}.parquet", dataset.simple());
@@ -75,6 +113,8 @@ pub(crate) async fn run(
     let counts = services.store.dataset_counts(dataset).await?;
     let flagged: Vec<i64> = findings.iter().filter(|f| f.flagged).map(|f| f.sample_id).collect();
     let n_flagged = flagged.len();
+    let config = &services.config.scan;
+    let every = rerank::slip_audits_in(&mut findings, config.audit_share, &snapshot.id, config.seed);
     if let Some(map) = summary.as_object_mut() {
         map.insert("fields".into(), json!(encoders));
         map.insert("neighbours".into(), json!(services.config.scan.neighbours));
@@ -91,8 +131,11 @@ pub(crate) async fn run(
         created_at: chrono::Utc::now(),
     };
     progress.check()?;
-    services.store.insert_scan(dataset, &scan, &findings).await?;
+    services.store.insert_scan(dataset, &scan, &findings, &clusters).await?;
+    services.store.set_audit_every(id, i32::try_from(every).unwrap_or(0)).await?;
     checkpoints.clear(&services.blobs, services.config.scan.folds).await?;
+    // reviews of earlier scans may be enough to learn from
+    services.rerank_if_due(dataset).await?;
     Ok(json!({
         "scan_id": id,
         "snapshot_id": snapshot.id,
@@ -175,50 +218,10 @@ async fn places(services: &Services, ground: &Arc<Ground>, progress: &Progress) 
     found.map_err(|e| JobError::broke("stage.neighbours", e))
 }
 
-/// Probabilities of every labelled sample by heads that never saw it nor a near-duplicate of it; C by the
-/// noisy log-loss. Each finished fold is kept until the scan is, so that a job that is started again goes
-/// on with the next one.
-async fn folds(
-    services: &Services,
-    checkpoints: &Checkpoints,
-    ground: &Arc<Ground>,
-    places: &Arc<Places>,
-    progress: &Progress,
-) -> Result<Vec<FoldPath>, JobError> {
-    let config = services.config.scan.clone();
-    progress.stage("out_of_fold", Some(config.folds));
-    let y = &ground.labelled.y;
-    let (split, n_folds) =
-        possible_folds(y, ground.labelled.n_classes, config.folds, &places.fold_groups(), config.seed);
-    let split = Arc::new(split);
-    let mut paths: Vec<FoldPath> = Vec::with_capacity(n_folds);
-    for fold in 0..n_folds {
-        let path = match checkpoints.load(&services.blobs, fold).await? {
-            Some(path) => path,
-            None => {
-                let (on, split, p) = (ground.clone(), split.clone(), progress.clone());
-                let grid = grid_for_fold(&paths, &config.c_grid);
-                let path = tokio::task::spawn_blocking(move || {
-                    let x = on.features.matrix.view();
-                    let (y, k) = (&on.labelled.y, on.labelled.n_classes);
-                    fit_fold_path(x, y, k, &split, fold, &grid, &LinearParams::for_folds(), &|_| p.go_on())
-                })
-                .await?;
-                progress.check()?;
-                let path = path.map_err(|e| JobError::broke("stage.out_of_fold", e))?;
-                checkpoints.save(&services.blobs, fold, &path).await?;
-                path
-            }
-        };
-        paths.push(path);
-        progress.add(1);
-    }
-    Ok(paths)
-}
-
 /// What is written of a scan.
 struct Judged {
     findings: Vec<Finding>,
+    clusters: Vec<Cluster>,
     /// The Parquet file of all scores.
     scores: Vec<u8>,
     summary: Value,
@@ -228,21 +231,22 @@ struct Judged {
 fn judge(
     taxonomy: &Taxonomy,
     ground: &Ground,
-    places: &Places,
-    paths: &[FoldPath],
+    places: Option<&Places>,
+    head: Head,
+    told: &Told,
     about: &[(String, String)],
     progress: &Progress,
 ) -> Result<Judged, JobError> {
     let labelled = &ground.labelled;
-    let selection = select(paths, labelled.n_classes).map_err(|e| JobError::broke("stage.out_of_fold", e))?;
+    let (probabilities, about_head) = head.probabilities(labelled.n_classes)?;
     let labels: Vec<u32> = labelled.y.iter().map(|&y| y as u32).collect();
-    let probabilities = selection.probabilities.view();
+    let probabilities = probabilities.view();
     let fields = ground.features.by_field();
     let fields: Vec<(String, ArrayView2<'_, f32>)> =
         fields.iter().map(|(field, x)| (field.as_str().to_owned(), x.view())).collect();
     let input = ScanInput {
         fields: &fields,
-        places: Some(places),
+        places,
         labels: &labels,
         class_roots: &labelled.class_roots,
         probabilities: &probabilities,
@@ -252,28 +256,44 @@ fn judge(
         progress.go_on()
     })
     .map_err(|e| JobError::broke("stage.fusion", e))?;
+    progress.stage("issues", None);
+    let issues = issues::issues(taxonomy, labelled, &output, told);
+    progress.check()?;
+    let facts = Facts { taxonomy, labelled, output: &output, told, issues: &issues };
+    let groups = facts.groups()?;
+    let (health, clusters) = (facts.health(&groups)?, facts.clusters(&groups));
     let mut scores = Vec::new();
-    write_table(&mut scores, &score_table(labelled, &output, taxonomy), about)
+    write_table(&mut scores, &score_table(labelled, &output, &issues, taxonomy), about)
         .map_err(|e| JobError::broke("stage.save", e))?;
     Ok(Judged {
-        findings: findings(taxonomy, labelled, &output),
+        findings: findings(taxonomy, labelled, &output, issues),
+        clusters,
         scores,
         summary: json!({
+            "health": health,
             "noise": with_class_ids(&output, taxonomy),
-            "head": {"c": selection.c, "log_losses": selection.log_losses,
-                     "temperatures": selection.temperatures, "folds": paths.len()},
+            "head": about_head,
             "pool": output.fused.weights,
         }),
         estimated_errors: output.noise.estimated_errors,
     })
 }
 
-fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -> Vec<Finding> {
+fn findings(
+    taxonomy: &Taxonomy,
+    labelled: &Labelled,
+    output: &ScanOutput<'_>,
+    issues: Vec<Vec<RankedIssue>>,
+) -> Vec<Finding> {
     let class = |c: usize| taxonomy.class_id(c).to_owned();
-    let mut findings: Vec<Finding> = (0..output.len())
-        .map(|i| (i, output.row(i)))
-        .map(|(i, r)| Finding {
+    let mut findings: Vec<Finding> = issues
+        .into_iter()
+        .enumerate()
+        .map(|(i, issues)| (i, issues, output.row(i)))
+        .map(|(i, issues, r)| Finding {
             sample_id: labelled.ids[i],
+            place: i32::try_from(r.rank).unwrap_or(i32::MAX),
+            audit: None,
             rank: i32::try_from(r.rank).unwrap_or(i32::MAX),
             suspicion: r.suspicion,
             flagged: r.flagged,
@@ -301,57 +321,11 @@ fn findings(taxonomy: &Taxonomy, labelled: &Labelled, output: &ScanOutput<'_>) -
                 .map(|&(row, similarity)| Neighbour { sample_id: labelled.ids[row as usize], similarity })
                 .collect(),
             cluster: i32::try_from(r.cluster).unwrap_or(i32::MAX),
+            issues,
         })
         .collect();
     findings.sort_by_key(|f| f.rank);
     findings
-}
-
-/// All scores in the order of the labelled samples, for engines that read Parquet.
-fn score_table(
-    labelled: &Labelled,
-    output: &ScanOutput<'_>,
-    taxonomy: &Taxonomy,
-) -> Vec<(&'static str, Column)> {
-    let n = output.len();
-    let class = |of: &dyn Fn(usize) -> usize| {
-        Column::Utf8((0..n).map(|i| taxonomy.class_id(of(i)).to_owned()).collect())
-    };
-    let mut columns = vec![
-        ("sample_id", Column::I64(labelled.ids.clone())),
-        ("label", class(&|i| labelled.y[i])),
-        ("suggested_label", class(&|i| output.fused.suggested[i] as usize)),
-        ("rank", Column::I32(output.fused.rank.iter().map(|&r| r as i32).collect())),
-        ("suspicion", Column::F32(output.fused.suspicion.clone())),
-        ("is_label_issue", Column::Bool((0..n).map(|i| output.flagged(i)).collect())),
-        ("suggested_p", Column::F32(output.fused.p_suggested.clone())),
-        ("self_confidence", Column::F32(output.self_confidence.clone())),
-        ("normalized_margin", Column::F32(output.normalized_margin.clone())),
-        ("log_margin", Column::F32(output.log_margin.clone())),
-        ("level1_self_confidence", Column::F32(output.levels.level1_self_confidence.clone())),
-        ("level1_log_margin", Column::F32(output.levels.level1_log_margin.clone())),
-        ("within_self_confidence", Column::F32(output.levels.within_self_confidence.clone())),
-        ("within_log_margin", Column::F32(output.levels.within_log_margin.clone())),
-        ("is_cross_parent", Column::Bool((0..n).map(|i| output.cross_parent(i)).collect())),
-    ];
-    if let Some(report) = &output.fields {
-        let odd = |i: usize| report.odd[i].map_or("", |f| report.votes[usize::from(f)].name.as_str());
-        columns.extend([
-            ("fields_against", Column::I32(report.against.iter().map(|a| i32::from(*a)).collect())),
-            ("odd_field", Column::Utf8((0..n).map(|i| odd(i).to_owned()).collect())),
-        ]);
-    }
-    if let Some(places) = output.places {
-        let group = |g: &Option<u32>| g.map_or(-1, |g| g as i32);
-        columns.extend([
-            ("near_duplicate_group", Column::I32(places.duplicates.group.iter().map(group).collect())),
-            ("near_duplicate_score", Column::F32(places.duplicates.score.clone())),
-            ("is_outlier_issue", Column::Bool(places.outliers.is_outlier.clone())),
-            ("outlier_score", Column::F32(places.outliers.score.clone())),
-        ]);
-        columns.push(("cluster", Column::I32(places.clusters.iter().map(|&c| c as i32).collect())));
-    }
-    columns
 }
 
 /// The noise report with class ids beside its columns' numbers.

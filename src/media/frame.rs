@@ -15,4 +15,26 @@ impl RgbFrame {
         assert_eq!(data.len(), 3 * width as usize * height as usize, "an RGB frame holds 3 bytes a pixel");
         Self { width, height, data }
     }
+
+    /// Mean luma of all pixels in [0, 1] (ITU-R BT.709 weights on the coded values).
+    pub fn brightness(&self) -> f32 {
+        let sum = |channel: usize| -> u64 {
+            self.data.iter().skip(channel).step_by(3).map(|v| u64::from(*v)).sum()
+        };
+        let luma = 0.2126 * sum(0) as f64 + 0.7152 * sum(1) as f64 + 0.0722 * sum(2) as f64;
+        (luma / (255.0 * (self.data.len() / 3).max(1) as f64)) as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brightness_by_hand() {
+        assert_eq!(RgbFrame::new(1, 1, vec![255, 255, 255]).brightness(), 1.0);
+        // a red and a black pixel
+        assert!((RgbFrame::new(2, 1, vec![255, 0, 0, 0, 0, 0]).brightness() - 0.1063).abs() < 1e-6);
+        assert_eq!(RgbFrame::new(0, 0, vec![]).brightness(), 0.0);
+    }
 }

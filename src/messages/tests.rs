@@ -2,7 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::domain::{Detector, Gap, JobKind, JobState, LabelSource, Node, Split};
+use crate::domain::health::Property;
+use crate::domain::issue::{Issue, MediaProblem, TextProblem};
+use crate::domain::{
+    Detector, Field, Gap, IssueKind, JobKind, JobState, LabelCount, LabelSource, Node, RuleAction, RunState,
+    Split,
+};
 
 fn parameters(text: &str) -> BTreeSet<&str> {
     text.split('{').skip(1).filter_map(|p| p.split_once('}').map(|(name, _)| name)).collect()
@@ -64,9 +69,12 @@ fn every_key_in_use_exists() {
         }
     };
     for (path, text) in files("templates", ".html") {
-        literals(&text, &["page.t(\"", "page.t1(\"", "page.t2(\""])
-            .into_iter()
-            .for_each(|k| check(&path, k, false));
+        literals(
+            &text,
+            &["page.t(\"", "page.t1(\"", "page.t2(\"", "lang.text(\"", "lang.t1(\"", "lang.t2(\""],
+        )
+        .into_iter()
+        .for_each(|k| check(&path, k, false));
         literals(&text, &["page.n(\""]).into_iter().for_each(|k| check(&path, k, true));
     }
     for (path, text) in files("src", ".rs") {
@@ -74,7 +82,7 @@ fn every_key_in_use_exists() {
             continue;
         }
         let text = text.split("#[cfg(test)]").next().unwrap_or("");
-        literals(text, &["lang.text(\"", "lang.fill(\"", "lang.find(\""])
+        literals(text, &["lang.text(\"", "lang.fill(\"", "lang.find(\"", "lang.t1(\"", "lang.t2(\""])
             .into_iter()
             .for_each(|k| check(&path, k, false));
         literals(text, &["lang.count(\""]).into_iter().for_each(|k| check(&path, k, true));
@@ -108,11 +116,23 @@ fn every_key_in_use_exists() {
 fn every_code_of_the_domain_has_words() {
     let mut keys: Vec<String> = Vec::new();
     keys.extend(JobKind::ALL.map(|k| format!("job_kind.{}", k.as_str())));
+    keys.extend(RuleAction::ALL.map(|a| format!("rule_action.{}", a.as_str())));
+    keys.extend(RuleAction::ALL.map(|a| format!("rule_did.{}", a.as_str())));
+    keys.extend(RuleAction::ALL.map(|a| format!("rule_undone.{}", a.as_str())));
+    keys.extend(RunState::ALL.map(|s| format!("run_state.{}", s.as_str())));
+    keys.extend(LabelSource::ALL.map(|s| format!("retraction.{}", s.as_str())));
     keys.extend(JobState::ALL.map(|s| format!("job_state.{}", s.as_str())));
     keys.extend(LabelSource::ALL.map(|s| format!("label_source.{}", s.as_str())));
     keys.extend(Split::ALL.map(|s| format!("split.{}", s.as_str())));
     keys.extend(Detector::ALL.map(|d| format!("detector.{}", d.as_str())));
     keys.extend(Detector::ALL.map(|d| format!("detector_about.{}", d.as_str())));
+    keys.extend(IssueKind::ALL.map(|k| format!("issue.{}", k.as_str())));
+    keys.extend(IssueKind::ALL.map(|k| format!("issue_about.{}", k.as_str())));
+    keys.extend(TextProblem::ALL.map(|p| format!("text_problem.{}", p.as_str())));
+    keys.extend(TextProblem::ALL.map(|p| format!("why.text_{}", p.as_str())));
+    keys.extend(MediaProblem::ALL.map(|p| format!("why.media_{}", p.as_str())));
+    keys.extend(Property::ALL.map(|p| format!("property.{}", p.as_str())));
+    keys.extend(Field::ALL.map(|f| format!("field_within.{}", f.as_str())));
     for d in ["keep", "relabel", "unsure", "ambiguous", "out_of_taxonomy", "bad_media"] {
         keys.push(format!("decision.{d}"));
     }
@@ -221,6 +241,31 @@ fn the_reason_names_the_strongest_evidence() {
     assert!(reason(Lang::En, &cluster, &t).contains("only 10% carry the given label, most are “Kickflip”"));
     let agrees = Reason { suggested: "ollie".into(), p_suggested: 0.6, p_given: 0.6, ..evidence() };
     assert!(reason(Lang::En, &agrees, &t).starts_with("The model agrees with “Ollie” (60%), but"));
+}
+
+#[test]
+fn issues_are_worded_with_their_evidence() {
+    let t = taxonomy();
+    let label = |class: &str, n: u32| LabelCount { class: class.into(), n };
+    let say = |lang: Lang, i: &Issue| issue(lang, i, &evidence(), &t);
+    let same = Issue::NearDuplicate { n: 3, labels: vec![label("ollie", 3)], samples: vec![] };
+    assert_eq!(say(Lang::En, &same), "Near-duplicate of 3 clips labelled “Ollie”.");
+    assert_eq!(say(Lang::ZhCn, &same), "与 3 个视频近似重复，其标签为“豚跳”。");
+    let conflict = Issue::NearDuplicateConflict {
+        n: 3,
+        labels: vec![label("s-other", 2), label("r-other", 1)],
+        samples: vec![],
+    };
+    assert_eq!(
+        say(Lang::En, &conflict),
+        "Labelled “Ollie”, but a near-duplicate of 3 clips labelled “Skateboarding / Other” (2), “Robots / Other” (1)."
+    );
+    let odd = Issue::OddField { field: Field::Title, class: "kickflip".into(), p: 0.93 };
+    assert_eq!(
+        say(Lang::En, &odd),
+        "By its title alone it is “Kickflip” (93%); everything else says “Ollie”."
+    );
+    assert_eq!(say(Lang::En, &Issue::Label), reason(Lang::En, &evidence(), &t));
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub struct ExportSource {
     pub self_confidence: Option<f32>,
     pub normalized_margin: Option<f32>,
     pub detectors: Option<Vec<String>>,
+    /// Left out of snapshots now.
+    pub excluded: bool,
 }
 
 impl Store {
@@ -53,7 +55,8 @@ impl Store {
                  r.decision as "review?", f.rank as "rank?", f.suspicion as "suspicion?", f.flagged as "flagged?",
                  f.suggested_class as "suggested_class?", f.suggested_p as "suggested_p?",
                  f.self_confidence as "self_confidence?", f.normalized_margin as "normalized_margin?",
-                 f.detectors as "detectors?"
+                 f.detectors as "detectors?",
+                 exists (select from exclusions e where e.sample_id = s.id and e.lifted_at is null) as "excluded!"
                from samples s left join current_labels c on c.sample_id = s.id
                left join review_status r on r.sample_id = s.id
                left join findings f on f.sample_id = s.id and f.scan_id = $2

@@ -8,9 +8,13 @@ pub mod embeddings;
 pub mod exports;
 pub mod idempotency;
 pub mod imports;
+pub mod issues;
 pub mod jobs;
 pub mod members;
+pub mod learning;
+pub mod predictions;
 pub mod reviews;
+pub mod rules;
 pub mod samples;
 pub mod scans;
 pub mod sessions;
@@ -41,6 +45,9 @@ pub enum StoreError {
     /// A rule of the house was broken by the request; `field` names the culprit.
     #[error("{message}")]
     Rule { field: &'static str, code: &'static str, message: String },
+    /// What is there already stands in the way; later, or after a change, it may go.
+    #[error("{message}")]
+    Conflict { code: &'static str, message: String },
     /// Stored data that this version cannot read.
     #[error("stored {what} cannot be read: {reason}")]
     Corrupt { what: &'static str, reason: String },

@@ -44,9 +44,9 @@ pub struct Review {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HistoryEntry {
     pub at: DateTime<Utc>,
-    /// `label` or `review`.
+    /// `label`, `review`, `retraction` of a label, `rule` that flagged or excluded the sample, `rule_undone`.
     pub kind: String,
-    /// Source of the label, or the decision.
+    /// Source of the label, the decision, or the rule's action.
     pub what: String,
     pub author: String,
     pub classes: Vec<String>,
@@ -200,7 +200,17 @@ impl Store {
                  union all
                  select created_at, 'review', decision, author,
                    case when decision = 'keep' and class_before is not null then array[class_before] else classes end, comment, id
-                 from reviews where dataset_id = $1 and sample_id = $2) h
+                 from reviews where dataset_id = $1 and sample_id = $2
+                 union all
+                 select t.created_at, 'retraction', l.source, t.author, array[l.class], t.reason, l.id
+                 from labels l join label_retractions t on t.label_id = l.id where l.dataset_id = $1 and l.sample_id = $2
+                 union all
+                 select e.at, e.kind, u.action, e.author, '{}', e.comment, 0
+                 from rule_hits h join rule_runs u on u.id = h.run_id join rules r on r.id = u.rule_id
+                 cross join lateral (values
+                   (u.applied_at, 'rule', 'rule:' || r.name, ''),
+                   (u.undone_at, 'rule_undone', u.undone_by, 'rule:' || r.name)) e(at, kind, author, comment)
+                 where u.dataset_id = $1 and h.sample_id = $2 and u.action <> 'relabel' and e.at is not null) h
                order by at, id"#,
             dataset,
             sample

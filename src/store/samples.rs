@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
+use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -41,8 +42,13 @@ pub struct Sample {
     pub decided_at: Option<DateTime<Utc>>,
     /// Decision of the last review, if there was one.
     pub review: Option<String>,
+    /// Rules that flag it.
+    pub flagged_by: Vec<String>,
+    /// Rules that leave it out of snapshots, scans, trainings and exports.
+    pub excluded_by: Vec<String>,
 }
 
+#[derive(FromRow)]
 struct Row {
     id: i64,
     external_id: String,
@@ -66,6 +72,8 @@ struct Row {
     label_author: Option<String>,
     decided_at: Option<DateTime<Utc>>,
     review: Option<String>,
+    flagged_by: Vec<String>,
+    excluded_by: Vec<String>,
 }
 
 impl TryFrom<Row> for Sample {
@@ -95,6 +103,8 @@ impl TryFrom<Row> for Sample {
             label_author: r.label_author,
             decided_at: r.decided_at,
             review: r.review,
+            flagged_by: r.flagged_by,
+            excluded_by: r.excluded_by,
         })
     }
 }
@@ -109,7 +119,18 @@ pub struct SampleFilter {
     /// Only samples that lack this.
     #[param(inline)]
     pub missing: Option<Gap>,
+    /// Only samples that this rule (its name) hits in runs that stand, or that this run (its id) hit.
+    pub rule: Option<String>,
+    /// Only samples that rules exclude (true), or only the others (false).
+    pub excluded: Option<bool>,
 }
+
+const COLUMNS: &str = "select s.id, s.external_id, s.title, s.asr, s.ocr, s.split, s.media_state, s.media_error, \
+    s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height, s.fps, c.given_class, \
+    c.class as current_class, c.source as label_source, c.author as label_author, c.decided_at, \
+    r.decision as review, rules_flagging(s.id) as flagged_by, rules_excluding(s.id) as excluded_by \
+    from samples s left join current_labels c on c.sample_id = s.id \
+    left join review_status r on r.sample_id = s.id where s.dataset_id = ";
 
 /// Texts of one sample, for the encoders.
 #[derive(Clone, Debug)]
@@ -179,7 +200,8 @@ impl Store {
             r#"select s.id, s.external_id, s.title, s.asr, s.ocr as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state,
                  s.media_error, s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height,
                  s.fps, c.given_class, c.class as "current_class?", c.source as "label_source?",
-                 c.author as "label_author?", c.decided_at, r.decision as "review?"
+                 c.author as "label_author?", c.decided_at, r.decision as "review?",
+                 rules_flagging(s.id) as "flagged_by!", rules_excluding(s.id) as "excluded_by!"
                from samples s left join current_labels c on c.sample_id = s.id
                left join review_status r on r.sample_id = s.id
                where s.dataset_id = $1 and (s.external_id = $2 or s.id = $3)
@@ -201,7 +223,8 @@ impl Store {
             r#"select s.id, s.external_id, s.title, s.asr, s.ocr as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state,
                  s.media_error, s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height,
                  s.fps, c.given_class, c.class as "current_class?", c.source as "label_source?",
-                 c.author as "label_author?", c.decided_at, r.decision as "review?"
+                 c.author as "label_author?", c.decided_at, r.decision as "review?",
+                 rules_flagging(s.id) as "flagged_by!", rules_excluding(s.id) as "excluded_by!"
                from unnest($2::bigint[]) with ordinality as w(id, n) join samples s on s.id = w.id
                left join current_labels c on c.sample_id = s.id
                left join review_status r on r.sample_id = s.id
@@ -217,6 +240,9 @@ impl Store {
     }
 
     /// In id order after `after`.
+    ///
+    /// # Errors
+    /// The filter names a rule that is not there.
     pub async fn samples(
         &self,
         dataset: Uuid,
@@ -224,34 +250,37 @@ impl Store {
         after: i64,
         limit: i64,
     ) -> Result<Page<Sample>> {
-        let rows = sqlx::query_as!(
-            Row,
-            r#"select s.id, s.external_id, s.title, s.asr, s.ocr as "ocr: Json<Vec<OcrLine>>", s.split, s.media_state,
-                 s.media_error, s.media_blob, s.media_type, s.poster_blob, s.strip_blob, s.duration_ms, s.width, s.height,
-                 s.fps, c.given_class, c.class as "current_class?", c.source as "label_source?",
-                 c.author as "label_author?", c.decided_at, r.decision as "review?"
-               from samples s left join current_labels c on c.sample_id = s.id
-               left join review_status r on r.sample_id = s.id
-               where s.dataset_id = $1 and s.id > $2
-                 and ($3::text is null or c.class = $3) and ($4::text is null or s.split = $4)
-                 and ($6::text is null or case $6
-                   when 'label' then c.class is null
-                   when 'title' then s.title = ''
-                   when 'asr' then s.asr = ''
-                   when 'ocr' then s.ocr = '[]'
-                   when 'media' then s.media_blob is null and s.media_state = 'none'
-                   when 'bad_media' then s.media_state = 'bad'
-                   else s.media_state = 'none' and s.media_blob is not null end)
-               order by s.id limit $5"#,
-            dataset,
-            after,
-            filter.class.as_deref(),
-            filter.split.map(Split::as_str),
-            limit + 1,
-            filter.missing.map(Gap::as_str)
-        )
-        .fetch_all(&self.pool)
-        .await?;
+        let mut q = QueryBuilder::new(COLUMNS);
+        q.push_bind(dataset).push(" and s.id > ").push_bind(after);
+        if let Some(class) = &filter.class {
+            q.push(" and c.class = ").push_bind(class.clone());
+        }
+        if let Some(split) = filter.split {
+            q.push(" and s.split = ").push_bind(split.as_str());
+        }
+        if let Some(gap) = filter.missing {
+            q.push(match gap {
+                Gap::Label => " and c.class is null",
+                Gap::Title => " and s.title = ''",
+                Gap::Asr => " and s.asr = ''",
+                Gap::Ocr => " and s.ocr = '[]'",
+                Gap::Media => " and s.media_blob is null and s.media_state = 'none'",
+                Gap::BadMedia => " and s.media_state = 'bad'",
+                Gap::MediaPending => " and s.media_state = 'none' and s.media_blob is not null",
+            });
+        }
+        if let Some(rule) = &filter.rule {
+            let runs = self.runs_named(dataset, rule).await?;
+            q.push(" and s.id in (select h.sample_id from rule_hits h where h.run_id = any(")
+                .push_bind(runs)
+                .push("))");
+        }
+        if let Some(excluded) = filter.excluded {
+            q.push(if excluded { " and s.id in" } else { " and s.id not in" })
+                .push(" (select e.sample_id from exclusions e where e.lifted_at is null)");
+        }
+        q.push(" order by s.id limit ").push_bind(limit + 1);
+        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
         let samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
         Ok(Page::cut(samples, limit, |s| s.id.to_string()))
     }

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Page, Result, Store, StoreError};
-use crate::domain::Finding;
+use crate::domain::health::Cluster;
+use crate::domain::{Field, Finding};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Scan {
@@ -45,8 +46,15 @@ pub struct Round {
 }
 
 impl Store {
-    /// The scan with all its findings, or nothing: one transaction, COPY in batches.
-    pub async fn insert_scan(&self, dataset: Uuid, scan: &Scan, findings: &[Finding]) -> Result<()> {
+    /// The scan with all its findings, their issues and its clusters, or nothing: one transaction, COPY in
+    /// batches.
+    pub async fn insert_scan(
+        &self,
+        dataset: Uuid,
+        scan: &Scan,
+        findings: &[Finding],
+        clusters: &[Cluster],
+    ) -> Result<()> {
         let mut tx = self.pool.begin().await?;
         let new = sqlx::query!(
             "insert into scans (id, dataset_id, snapshot_id, job_id, n_samples, n_flagged, summary, scores_blob)
@@ -66,20 +74,36 @@ impl Store {
         if new == 0 {
             return Ok(());
         }
-        let mut text = String::new();
+        let json = |v: serde_json::Result<String>| {
+            v.map_err(|e| StoreError::Corrupt { what: "finding", reason: e.to_string() })
+        };
+        let (mut text, mut issues) = (String::new(), String::new());
         for batch in findings.chunks(2000) {
             text.clear();
+            issues.clear();
             for f in batch {
                 let detectors = f.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(",");
-                let json = |v: serde_json::Result<String>| {
-                    v.map_err(|e| StoreError::Corrupt { what: "finding", reason: e.to_string() })
-                };
+                for found in &f.issues {
+                    let fields: Vec<&str> = found.issue.fields().into_iter().map(Field::as_str).collect();
+                    let _ = writeln!(
+                        issues,
+                        "{},{},{},{},\"{{{}}}\",{}",
+                        scan.id,
+                        f.sample_id,
+                        found.issue.kind().as_str(),
+                        found.rank,
+                        fields.join(","),
+                        quote(&json(serde_json::to_string(&found.issue))?),
+                    );
+                }
                 let _ = writeln!(
                     text,
-                    "{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{}",
+                    "{},{},{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{}",
                     scan.id,
                     f.sample_id,
                     f.rank,
+                    f.place,
+                    f.audit.map(|a| a.to_string()).unwrap_or_default(),
                     f.suspicion,
                     f.flagged,
                     quote(&f.given_class),
@@ -95,13 +119,37 @@ impl Store {
             }
             let mut copy = tx
                 .copy_in_raw(
-                    "copy findings (scan_id, sample_id, rank, suspicion, flagged, given_class, suggested_class,
+                    "copy findings (scan_id, sample_id, rank, place, audit, suspicion, flagged, given_class, suggested_class,
                        suggested_p, self_confidence, normalized_margin, cluster, detectors, reason, neighbours)
                      from stdin (format csv)",
                 )
                 .await?;
             copy.send(text.as_bytes()).await?;
             copy.finish().await?;
+            let mut copy = tx
+                .copy_in_raw(
+                    "copy finding_issues (scan_id, sample_id, kind, rank, fields, facts) from stdin (format csv)",
+                )
+                .await?;
+            copy.send(issues.as_bytes()).await?;
+            copy.finish().await?;
+        }
+        for c in clusters {
+            sqlx::query!(
+                "insert into clusters (scan_id, cluster, n, words, class, purity, minority, labels, underperforms)
+                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                scan.id,
+                c.cluster,
+                c.n,
+                &c.words,
+                c.class,
+                c.purity,
+                c.minority,
+                sqlx::types::Json(&c.labels) as _,
+                c.underperforms
+            )
+            .execute(&mut *tx)
+            .await?;
         }
         Ok(tx.commit().await?)
     }

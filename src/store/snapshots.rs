@@ -37,13 +37,15 @@ pub struct LabelRow {
 }
 
 impl Store {
-    /// All current labels in byte order of the external id: one statement, so one consistent state.
+    /// All current labels of samples that are not excluded, in byte order of the external id: one statement, so one consistent state.
     pub fn current_labels(&self, dataset: Uuid) -> BoxStream<'_, Result<LabelRow>> {
         sqlx::query!(
             r#"select c.sample_id, s.external_id, c.given_class, c.class as "class!", c.source as "source!",
                  c.author as "author!", c.decided_at as "decided_at!"
                from current_labels c join samples s on s.id = c.sample_id
-               where c.dataset_id = $1 and c.class is not null order by s.external_id collate "C""#,
+               where c.dataset_id = $1 and c.class is not null
+                 and not exists (select from exclusions e where e.sample_id = c.sample_id and e.lifted_at is null)
+               order by s.external_id collate "C""#,
             dataset
         )
         .fetch(&self.pool)

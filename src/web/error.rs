@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::blobs::BlobError;
 use crate::domain::DecisionError;
 use crate::jobs::JobError;
+use crate::jobs::rule::RuleRefusal;
 use crate::store::StoreError;
 use crate::web::pages::{ErrorPage, Reader};
 
@@ -59,6 +60,14 @@ pub(crate) struct FieldError {
     #[schema(example = "unknown_class")]
     pub(crate) code: String,
     pub(crate) message: String,
+    /// Where in the field, for texts that are parsed; counted from 1, columns in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) column: Option<usize>,
+    /// The known name nearest to the one that was not understood.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) suggestion: Option<String>,
 }
 
 impl Problem {
@@ -81,9 +90,14 @@ impl Problem {
 
     /// Names the field to blame, with the code and the sentence of the problem.
     pub(crate) fn blame(mut self, field: &str) -> Self {
-        let error =
-            FieldError { field: field.to_owned(), code: self.0.code.clone(), message: self.0.detail.clone() };
-        self.0.errors.push(error);
+        self.0.errors.push(FieldError {
+            field: field.to_owned(),
+            code: self.0.code.clone(),
+            message: self.0.detail.clone(),
+            line: None,
+            column: None,
+            suggestion: None,
+        });
         self
     }
 
@@ -152,6 +166,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NotFound { what, key } => Self::not_found(what, key),
             StoreError::Rule { field, code, message } => Self::invalid(field, code, message),
+            StoreError::Conflict { code, message } => Self::new(StatusCode::CONFLICT, code, message),
             StoreError::Db(sqlx::Error::Database(e)) => {
                 constraint(e.constraint(), e.code().as_deref()).unwrap_or_else(|| Self::internal(e))
             }
@@ -176,6 +191,11 @@ fn constraint(name: Option<&str>, sqlstate: Option<&str>) -> Option<Problem> {
         (Some("reviews_client_id_key"), _) => {
             conflict("client_id_reused", "client_id", "this client_id belongs to another review")
         }
+        (Some("rules_name_key"), _) => conflict(
+            "rule_exists",
+            "name",
+            "this dataset has a rule of this name already; names of archived rules are not given again",
+        ),
         (Some("samples_external_id_key"), _) => {
             conflict("duplicate_id", "id", "there is a sample of this id already")
         }
@@ -221,6 +241,25 @@ impl From<JobError> for Problem {
                 Self::new(StatusCode::CONFLICT, "gone_meanwhile", error.to_string())
             }
             JobError::Failed(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<RuleRefusal> for Problem {
+    #[track_caller]
+    fn from(error: RuleRefusal) -> Self {
+        match error {
+            RuleRefusal::Text(e) => {
+                let mut problem = Self::invalid("rule", "bad_rule", e.to_string());
+                if let Some(blamed) = problem.0.errors.last_mut() {
+                    (blamed.line, blamed.column) = (Some(e.line), Some(e.column));
+                    blamed.suggestion = e.suggestion;
+                }
+                problem
+            }
+            RuleRefusal::Name(why) => Self::invalid("name", "rule_name", why),
+            RuleRefusal::Store(e) => e.into(),
+            RuleRefusal::Job(e) => e.into(),
         }
     }
 }

@@ -53,7 +53,9 @@ document.addEventListener("click", (event) => {
 for (const form of document.querySelectorAll("[data-post-form]")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    start(form.dataset.postForm, Object.fromEntries(new FormData(form)), form.querySelector("button"));
+    // the empty choice of a list is none
+    const said = [...new FormData(form)].filter(([name, value]) => value || form.elements[name].type !== "select-one");
+    start(form.dataset.postForm, Object.fromEntries(said), form.querySelector("button"));
     form.hidden = true;
   });
 }

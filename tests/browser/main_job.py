@@ -20,6 +20,7 @@ SKIPPED = 77
 try:
     import watched
     from looks import Looks
+    from rules_page import rules
     from watched import WAIT, Watched, check, step, sync_playwright
 except ImportError as e:
     print(f"SKIPPED: {e} (scripts/setup --test installs it)")
@@ -324,6 +325,7 @@ def run(browser, base: str, folder: Path, shots: Path) -> None:
         job.offline()
         job.by_keyboard()
         training = job.train()
+        rules(job, data.NAME)
         looks = Looks(job, training, shots)
         looks.unknown()
         looks.theme()

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use tamis::exchange::npy::{Dtype, write_header};
 
-fn npy(dir: &Path, name: &str, dtype: Dtype, shape: &[usize], data: &[u8]) -> PathBuf {
+pub(crate) fn npy(dir: &Path, name: &str, dtype: Dtype, shape: &[usize], data: &[u8]) -> PathBuf {
     let path = dir.join(name);
     let mut bytes = Vec::new();
     write_header(&mut bytes, dtype, shape).unwrap();
@@ -14,17 +14,17 @@ fn npy(dir: &Path, name: &str, dtype: Dtype, shape: &[usize], data: &[u8]) -> Pa
     path
 }
 
-fn audit(dir: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn audit(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tamis")).current_dir(dir).arg("audit").args(arguments).output().unwrap()
 }
 
-fn failure(output: &Output) -> String {
+pub(crate) fn failure(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// 40 samples of two classes; the model is sure, and rows 3 and 8 carry the other label.
-fn arrays(dir: &Path) {
+pub(crate) fn arrays(dir: &Path) {
     let mut p = Vec::new();
     let mut y = Vec::new();
     for i in 0..40u8 {
@@ -118,7 +118,7 @@ fn several_at_once_come_in_files_of_their_own() {
 }
 
 /// 120 samples of four classes under two parents in two dimensions; every tenth carries the next class.
-fn features(dir: &Path) -> Vec<bool> {
+pub(crate) fn features(dir: &Path) -> Vec<bool> {
     let mut x = String::new();
     let mut y = String::from("id,label\n");
     let names = ["ollie", "kickflip", "cat", "dog"];
@@ -138,7 +138,7 @@ fn features(dir: &Path) -> Vec<bool> {
     wrong
 }
 
-const TABLES: [&str; 8] =
+pub(crate) const TABLES: [&str; 8] =
     ["--labels", "y.csv", "--features", "x.csv", "--taxonomy", "t.json", "--out", "out"];
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod annotators;
 mod api_errors;
 mod api_guards;
 mod api_idempotency;
@@ -13,12 +14,19 @@ mod api_paging;
 mod api_reviews;
 mod api_samples;
 mod audit;
+mod audit_beside;
 mod browser;
 mod imports;
 mod jobs;
 mod labels;
+mod learning;
 mod main_job;
 mod people;
 mod postgres;
+mod predictions;
+mod retractions;
 mod rooms;
+mod rules;
+mod scan_issues;
+mod scans;
 mod support;

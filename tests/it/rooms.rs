@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("detect", &["domain", "arrays"]),
         ("train", &["domain", "arrays"]),
         ("exchange", &["arrays", "domain"]),
-        ("audit", &["arrays", "detect", "domain", "exchange", "train"]),
+        ("audit", &["arrays", "detect", "domain", "encode", "exchange", "train"]),
         ("messages", &["domain"]),
         ("store", &["domain"]),
         ("native", &["config"]),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection};
 use tamis::config::Config;
-use tamis::domain::{Detector, Finding, JobState, Neighbour, Node, Reason, Taxonomy};
+use tamis::domain::{Detector, Finding, Issue, JobState, Neighbour, Node, RankedIssue, Reason, Taxonomy};
 use tamis::jobs::Services;
 use tamis::jobs::import::{ImportArgs, StagedFile, TaxonomySource};
 use tamis::native::postgres::EmbeddedPostgres;
@@ -343,6 +343,8 @@ impl TestApp {
             .map(|(i, sample_id)| Finding {
                 sample_id,
                 rank: i32::try_from(i).unwrap() + 1,
+                place: i32::try_from(i).unwrap() + 1,
+                audit: None,
                 suspicion: 1.0 / (i as f32 + 1.0),
                 flagged: i < flagged,
                 given_class: "cat".into(),
@@ -365,6 +367,10 @@ impl TestApp {
                 },
                 neighbours: vec![Neighbour { sample_id, similarity: 0.5 }],
                 cluster: 0,
+                issues: (i < flagged)
+                    .then(|| RankedIssue { rank: i32::try_from(i).unwrap() + 1, issue: Issue::Label })
+                    .into_iter()
+                    .collect(),
             })
             .collect();
         let scan = Scan {
@@ -377,7 +383,7 @@ impl TestApp {
             scores_blob: "scores/test".into(),
             created_at: chrono::Utc::now(),
         };
-        self.services.store.insert_scan(dataset, &scan, &findings).await.unwrap();
+        self.services.store.insert_scan(dataset, &scan, &findings, &[]).await.unwrap();
         scan.id
     }
 }

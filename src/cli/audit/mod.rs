@@ -4,8 +4,7 @@
 mod report;
 mod selected;
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -15,18 +14,29 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::audit::{AuditParams, Files, Input, Part, audit, prepare, summary, table};
+use super::files::{keep_inputs, language, print_json, share, write};
+use crate::audit::checked::Checked;
+use crate::audit::clusters::profiles;
+use crate::audit::rules::{read_rules, try_rules};
+use crate::audit::summary::Beside;
+use crate::audit::texts::{TextFindings, Texts};
+use crate::audit::{Audit, AuditParams, Files, Head, Input, Part, audit, prepare, summary, table};
+use crate::detect::value::Reviewer;
 use crate::domain::Reason;
 use crate::exchange::columnar::write_table;
 use crate::messages::{self, Lang};
 
 /// More errors than `--fail-above` allows.
 const ABOVE: u8 = 3;
+/// Classes without a sample that are named.
+const NAMED: usize = 5;
+/// What is written.
+const FILES: [&str; 4] = ["issues.parquet", "issues.csv", "summary.json", "report.html"];
 
 #[derive(Args, Clone)]
 pub(super) struct Arguments {
-    /// Given labels: .npy (integers), .csv or .parquet, each a column of the probabilities; in tables also
-    /// class names
+    /// Given labels: .npy (whole numbers), .csv, .parquet or .jsonl, each a column of the probabilities; in
+    /// tables also class names
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     labels: Option<PathBuf>,
     /// Out-of-sample predicted probabilities (N, K), rows summing to 1: .npy, .csv or .parquet
@@ -42,6 +52,23 @@ pub(super) struct Arguments {
     /// Names of the samples, one a line [default: the id column of the labels, else row numbers]
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
+    /// What else is known of the samples: .csv, .jsonl or .parquet with an id column, or rows in order.
+    /// Texts (title, asr, ocr, …) are judged, name the clusters and serve the rules; numbers (duration_ms,
+    /// brightness, …) are tried for giving the label away
+    #[arg(long, value_name = "FILE", conflicts_with = "select")]
+    texts: Option<PathBuf>,
+    /// Rules to try, one a line: `name: flag|relabel "class"|exclude when CONDITION` over every column of
+    /// issues.csv and of --texts; nothing is changed
+    #[arg(long, value_name = "FILE", conflicts_with = "select")]
+    rules: Option<PathBuf>,
+    /// Labels that people checked, drawn at random: a table with id and wrong (true or false); says how many
+    /// wrong labels are left
+    #[arg(long, value_name = "FILE", conflicts_with = "select")]
+    checked: Option<PathBuf>,
+    /// Own heads, separated by commas: linear, mlp, prototype, neighbours; the mean of several counts
+    #[arg(long, value_name = "HEAD", value_delimiter = ',', default_value = "linear", value_parser = head,
+        conflicts_with_all = ["pred_probs", "select"])]
+    head: Vec<Head>,
     /// Only this filter or score, into selected.npy (several, separated by commas: NAME.npy each);
     /// --list names them
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -67,6 +94,9 @@ pub(super) struct Arguments {
     /// Neighbours that vote on a label
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     neighbours: u16,
+    /// Share of decisions that the person who reviews gets right (0 to 1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
+    reviewer_accuracy: f64,
     /// Exit with 3 when the estimated share of wrong labels is above this (0 to 1)
     #[arg(long, value_name = "SHARE", value_parser = share, conflicts_with = "select")]
     fail_above: Option<f64>,
@@ -78,13 +108,9 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("{text} is no number"))?;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("it must lie between 0 and 1".into()) }
-}
-
-fn language(text: &str) -> Result<Lang, String> {
-    Lang::parse(text).ok_or_else(|| "en or zh-CN".into())
+fn head(name: &str) -> Result<Head, String> {
+    let known = || Head::ALL.map(Head::as_str).join(", ");
+    Head::parse(name.trim()).ok_or_else(|| format!("the heads are {}", known()))
 }
 
 /// Exit code 0: done; 1: the input is not fit, or could not be read or written; 2: the command was not
@@ -97,6 +123,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (Some(labels), Some(out)) = (&arguments.labels, &arguments.out) else {
         bail!("--labels and --out are needed");
     };
+    let names: Vec<String> = match &arguments.select[..] {
+        [] => FILES.map(str::to_owned).to_vec(),
+        [_] => vec!["selected.npy".into()],
+        several => several.iter().map(|name| format!("{}.npy", name.trim())).collect(),
+    };
+    keep_inputs(arguments.inputs(), out, &names)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(usize::from(arguments.threads.unwrap_or(0)))
         .build()
@@ -108,6 +140,21 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             selected::run(arguments, labels, out).map(|()| ExitCode::SUCCESS)
         }
     })
+}
+
+impl Arguments {
+    fn inputs(&self) -> impl Iterator<Item = &Path> {
+        let single = [
+            &self.labels,
+            &self.pred_probs,
+            &self.taxonomy,
+            &self.ids,
+            &self.texts,
+            &self.rules,
+            &self.checked,
+        ];
+        single.into_iter().flatten().chain(&self.features).map(PathBuf::as_path)
+    }
 }
 
 fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitCode> {
@@ -124,14 +171,16 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
         bail!("--pred-probs or --features is needed: there is nothing else to judge labels by");
     }
     let input = Input::read(&files)?;
+    say_missing(lang, labels, &input);
+    // what can be wrong with any file is known before the work begins
+    let texts = arguments.texts.as_ref().map(|path| Texts::read(path, &input)).transpose()?;
+    let rules = arguments.rules.as_ref().map(|path| read_rules(path, &input, texts.as_ref())).transpose()?;
+    let checked = arguments.checked.as_ref().map(|path| Checked::read(path, &input)).transpose()?;
     let read = began.elapsed();
-    for &class in &input.missing_classes {
-        let id = input.taxonomy.class_id(class);
-        eprintln!("{}: {}", labels.display(), lang.fill("audit.class_without_samples", &[("class", id)]));
-    }
     let params = AuditParams {
         seed: arguments.seed,
         folds: usize::from(arguments.folds),
+        heads: arguments.head.clone(),
         neighbours: usize::from(arguments.neighbours),
     };
     let mut bar = Bar::new(lang, arguments.json);
@@ -145,14 +194,29 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
     };
     let prepared = prepare(&input, &params, &mut progress).with_context(place)?;
     let class_roots = input.taxonomy.class_roots();
-    let audit = audit(&input, &prepared, &class_roots, &mut progress).with_context(place)?;
+    let right = arguments.reviewer_accuracy;
+    let reviewer = Reviewer { corrects: right, keeps: right };
+    let audit = audit(&input, &prepared, &class_roots, reviewer, &mut progress).with_context(place)?;
     bar.end();
     if !audit.scan.noise.count.informative {
         eprintln!("{}", lang.text("audit.uninformative"));
     }
-    let mut summary = summary::summary(&input, &prepared, &audit);
     let reasons = (0..audit.scan.len()).map(|i| reason(lang, &input, &audit, i)).collect();
-    let columns = table::columns(&input, &audit, reasons);
+    let mut columns = table::columns(&input, &audit, reasons);
+    let mut beside = Beside { clusters: profiles(&input, &audit.scan, texts.as_ref()), ..Beside::default() };
+    if let Some(texts) = &texts {
+        let found = TextFindings::of(texts, &input)?;
+        let reasons = (0..audit.scan.len()).map(|i| text_reason(lang, &found, i)).collect();
+        columns.extend(table::text_columns(texts, &found, reasons));
+        beside.texts = Some((texts, found));
+    }
+    if let Some(rules) = rules {
+        let tried = try_rules(rules, &input, &audit, texts.as_ref(), &columns);
+        columns.extend(table::rule_columns(&tried));
+        beside.rules = Some(tried);
+    }
+    beside.checked = checked.map(|c| c.left(&audit.scan)).transpose()?;
+    let mut summary = summary::summary(&input, &prepared, &audit, &beside);
     std::fs::create_dir_all(out).with_context(|| format!("{}", out.display()))?;
     if let Some(map) = summary.as_object_mut() {
         map.insert("tamis_version".into(), json!(env!("CARGO_PKG_VERSION")));
@@ -165,10 +229,10 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
     write(out, "issues.parquet", |f| write_table(f, &columns, &[]).map_err(io::Error::other))?;
     write(out, "issues.csv", |f| table::write_csv(f, &columns).map_err(io::Error::other))?;
     write(out, "summary.json", |f| serde_json::to_writer_pretty(f, &summary).map_err(io::Error::other))?;
-    let page = report::page(lang, &input, &audit, &summary)?;
+    let page = report::page(lang, &input, &audit, &beside, &summary)?;
     write(out, "report.html", |f| f.write_all(page.as_bytes()))?;
     if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&summary)?);
+        print_json(&summary)?;
     } else {
         report::say(lang, &input, &audit, out);
     }
@@ -177,7 +241,7 @@ fn all(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::Result<ExitC
 }
 
 /// Why sample `i` is where it is, in one sentence.
-fn reason(lang: Lang, input: &Input, audit: &crate::audit::Audit<'_>, i: usize) -> String {
+fn reason(lang: Lang, input: &Input, audit: &Audit<'_>, i: usize) -> String {
     let row = audit.scan.row(i);
     let class = |c: usize| input.taxonomy.class_id(c).to_owned();
     let facts = Reason {
@@ -195,26 +259,33 @@ fn reason(lang: Lang, input: &Input, audit: &crate::audit::Audit<'_>, i: usize) 
     messages::reason(lang, &facts, &input.taxonomy)
 }
 
-/// Written beside its place and renamed, so that a full disk leaves the old file whole.
-fn write(
-    folder: &Path,
-    name: &str,
-    content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> anyhow::Result<PathBuf> {
-    let file = folder.join(name);
-    let write = || {
-        let part = folder.join(format!("{name}.part"));
-        let mut out = BufWriter::with_capacity(1 << 16, File::create(&part)?);
-        content(&mut out)?;
-        out.flush()?;
-        out.get_ref().sync_all()?;
-        std::fs::rename(&part, &file)
-    };
-    if let Err(e) = write() {
-        let _ = std::fs::remove_file(folder.join(format!("{name}.part")));
-        return Err(e).with_context(|| format!("{} could not be written", file.display()));
+/// Classes without a sample: how many, and the first.
+fn say_missing(lang: Lang, labels: &Path, input: &Input) {
+    let missing = &input.missing_classes;
+    if missing.is_empty() {
+        return;
     }
-    Ok(file)
+    let mut names: Vec<&str> = missing.iter().take(NAMED).map(|&c| input.taxonomy.class_id(c)).collect();
+    if missing.len() > NAMED {
+        names.push("…");
+    }
+    let said = lang.t2(
+        "audit.classes_without_samples",
+        "n",
+        missing.len(),
+        "classes",
+        names.join(lang.text("audit.list")),
+    );
+    let _ = writeln!(io::stderr(), "{}: {said}", labels.display());
+}
+
+/// What is wrong with the texts of sample `i`; empty when nothing is.
+fn text_reason(lang: Lang, found: &TextFindings, i: usize) -> String {
+    let issue = |(field, issue): (&str, crate::detect::text_quality::TextIssue)| {
+        let what = lang.text(&format!("audit.text.{}", issue.as_str())).to_owned();
+        lang.t2("audit.text_issue", "field", field, "issue", what)
+    };
+    found.issues(i).map(issue).collect::<Vec<_>>().join(lang.text("audit.text_and"))
 }
 
 /// One line that says which part is under way; nothing where nobody looks.

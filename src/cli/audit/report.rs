@@ -1,12 +1,18 @@
 //! The audit as a page to read and send on: one file, with its pictures, in the reader's language.
 
+mod beside;
+mod pictures;
+
 use std::path::Path;
 
 use anyhow::Context;
 use askama::Template;
 use serde_json::Value;
 
+use self::beside::{ClusterRow, Left, PropertyRow, RuleRow, TextRow};
+use self::pictures::{Balance, ClassNoise, Histogram, Matrix};
 use super::reason;
+use crate::audit::summary::Beside;
 use crate::audit::{Audit, Input};
 use crate::messages::Lang;
 
@@ -17,16 +23,11 @@ const SEEN: usize = 20;
 const SAID: usize = 10;
 /// Classes shown in one picture; of more, those with the most.
 const CLASSES: usize = 30;
-/// Bars of the histogram of suspicion.
-const BARS: usize = 40;
-/// Widths in the pictures' own units.
-const PLOT: f64 = 320.0;
-const CELL: f64 = 18.0;
 
 #[derive(Template)]
 #[template(path = "audit.html")]
 struct Page<'a> {
-    page: Words,
+    lang: Lang,
     input: &'a Input,
     errors: String,
     interval: String,
@@ -34,8 +35,10 @@ struct Page<'a> {
     samples: String,
     classes: String,
     corrected: String,
-    broken: String,
+    breaks: String,
     worth: String,
+    break_even: String,
+    left: Left,
     issues: Vec<Issue>,
     parents: Vec<Parent>,
     histogram: Histogram,
@@ -46,32 +49,14 @@ struct Page<'a> {
     /// Those seen at once, and the rest.
     suspects: Vec<Vec<Suspect>>,
     has_places: bool,
-}
-
-/// The words of a page.
-struct Words {
-    lang: Lang,
-}
-
-impl Words {
-    fn t<'a>(&self, key: &'a str) -> &'a str {
-        self.lang.text(key)
-    }
-
-    fn t1(&self, key: &str, name: &str, value: impl std::fmt::Display) -> String {
-        self.lang.fill(key, &[(name, &value.to_string())])
-    }
-
-    fn t2(
-        &self,
-        key: &str,
-        a: &str,
-        first: impl std::fmt::Display,
-        b: &str,
-        second: impl std::fmt::Display,
-    ) -> String {
-        self.lang.fill(key, &[(a, &first.to_string()), (b, &second.to_string())])
-    }
+    clusters: Vec<ClusterRow>,
+    more_clusters: usize,
+    has_words: bool,
+    texts: Vec<TextRow>,
+    properties: Vec<PropertyRow>,
+    rules: Vec<RuleRow>,
+    /// What the rules come to together.
+    tried: Option<String>,
 }
 
 struct Issue {
@@ -88,66 +73,6 @@ struct Parent {
     cross: String,
     rate: String,
     width: String,
-}
-
-struct Histogram {
-    bars: Vec<Bar>,
-    width: f64,
-    cut: f64,
-}
-
-struct Bar {
-    x: f64,
-    height: f64,
-    flagged: bool,
-    title: String,
-}
-
-/// Rows: given; columns: true. Shares of the true class.
-struct Matrix {
-    title: String,
-    size: f64,
-    /// Room for the names at the left, and above where they lean.
-    left: f64,
-    top: f64,
-    names: Vec<Tick>,
-    cells: Vec<Square>,
-}
-
-struct Tick {
-    at: f64,
-    name: String,
-}
-
-struct Square {
-    x: f64,
-    y: f64,
-    opacity: String,
-    diagonal: bool,
-    title: String,
-}
-
-struct ClassNoise {
-    name: String,
-    n: String,
-    share: String,
-    from: f64,
-    at: f64,
-    to: f64,
-    title: String,
-}
-
-struct Balance {
-    title: String,
-    rows: Vec<BalanceRow>,
-    more: Option<String>,
-}
-
-struct BalanceRow {
-    name: String,
-    n: String,
-    width: f64,
-    flagged: f64,
 }
 
 struct Pair {
@@ -171,28 +96,42 @@ struct Suspect {
 ///
 /// # Errors
 /// None but the template's own.
-pub(super) fn page(lang: Lang, input: &Input, audit: &Audit<'_>, summary: &Value) -> anyhow::Result<String> {
+pub(super) fn page(
+    lang: Lang,
+    input: &Input,
+    audit: &Audit<'_>,
+    beside: &Beside<'_>,
+    summary: &Value,
+) -> anyhow::Result<String> {
     let scan = &audit.scan;
     let count = &scan.noise.count;
     let n = scan.len();
     let number = |v: usize| lang.number(i64::try_from(v).unwrap_or(i64::MAX));
     let whole = |v: f64| number(v.round().max(0.0) as usize);
-    let words = Words { lang };
     let page = Page {
+        lang,
         errors: number(count.estimate),
-        interval: words.t2("audit.between", "low", number(count.low), "high", number(count.high)),
+        interval: lang.t2("audit.between", "low", number(count.low), "high", number(count.high)),
         rate: format!("{:.1}%", scan.noise.estimated_rate * 100.0),
         samples: number(n),
         classes: number(input.taxonomy.n_classes()),
         corrected: whole(audit.outlook.corrected),
-        broken: whole(audit.outlook.broken),
+        breaks: lang.t2(
+            "audit.breaks",
+            "n",
+            whole(audit.outlook.broken),
+            "accuracy",
+            lang.percent(audit.reviewer.corrects as f32),
+        ),
         worth: number(audit.outlook.pays),
+        break_even: lang.percent(audit.outlook.break_even as f32),
+        left: beside::left(lang, audit, beside.checked.as_ref()),
         issues: issues(lang, summary, n),
         parents: parents(lang, input, summary),
-        histogram: histogram(lang, audit),
-        matrices: matrices(lang, input, audit),
-        noise: class_noise(lang, input, audit),
-        balance: balance(lang, input, audit),
+        histogram: pictures::histogram(lang, audit),
+        matrices: pictures::matrices(lang, input, audit),
+        noise: pictures::class_noise(lang, input, audit),
+        balance: pictures::balance(lang, input, audit),
         pairs: scan
             .noise
             .overlapping
@@ -210,7 +149,13 @@ pub(super) fn page(lang: Lang, input: &Input, audit: &Audit<'_>, summary: &Value
             [first, rest].into_iter().filter(|part| !part.is_empty()).collect()
         },
         has_places: scan.places.is_some(),
-        page: words,
+        clusters: beside::clusters(lang, input, beside),
+        more_clusters: beside.clusters.len().saturating_sub(beside::CLUSTERS),
+        has_words: beside.clusters.iter().any(|c| !c.words.is_empty()),
+        texts: beside::texts(lang, n, beside),
+        properties: beside::properties(lang, input, beside),
+        rules: beside::rules(lang, input, beside),
+        tried: beside::tried(lang, beside),
         input,
     };
     page.render().context("report.html")
@@ -232,6 +177,10 @@ pub(super) fn say(lang: Lang, input: &Input, audit: &Audit<'_>, out: &Path) {
         say!("{:>4}  {}  {}", s.rank, s.id, s.reason);
     }
     say!("{}", lang.fill("audit.written", &[("folder", &out.display().to_string())]));
+}
+
+fn number(lang: Lang, n: usize) -> String {
+    lang.number(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
 fn name(lang: Lang, input: &Input, class: usize) -> String {
@@ -274,163 +223,6 @@ fn parents(lang: Lang, input: &Input, summary: &Value) -> Vec<Parent> {
                 rate: lang.percent(rate as f32),
                 width: format!("{:.1}", rate * 100.0),
             })
-        })
-        .collect()
-}
-
-/// Counts on a logarithmic scale: a few suspects must be seen beside many good labels.
-fn histogram(lang: Lang, audit: &Audit<'_>) -> Histogram {
-    let mut counts = [0usize; BARS];
-    for s in &audit.scan.fused.suspicion {
-        counts[((s * BARS as f32) as usize).min(BARS - 1)] += 1;
-    }
-    let most = counts.iter().max().copied().unwrap_or(0).max(1) as f64;
-    let width = 640.0 / BARS as f64;
-    let bars = counts
-        .iter()
-        .enumerate()
-        .map(|(i, &c)| Bar {
-            x: i as f64 * width,
-            height: (1.0 + c as f64).ln() / (1.0 + most).ln() * 120.0,
-            flagged: i >= BARS / 2,
-            title: lang.fill(
-                "audit.bar",
-                &[
-                    ("from", &format!("{:.3}", i as f64 / BARS as f64)),
-                    ("to", &format!("{:.3}", (i + 1) as f64 / BARS as f64)),
-                    ("n", &lang.number(i64::try_from(c).unwrap_or(i64::MAX))),
-                ],
-            ),
-        })
-        .collect();
-    Histogram { bars, width: width - 1.0, cut: 320.0 }
-}
-
-fn matrices(lang: Lang, input: &Input, audit: &Audit<'_>) -> Vec<Matrix> {
-    let noise = &audit.scan.noise;
-    let tree = &input.taxonomy;
-    let mut out = Vec::new();
-    if tree.depth() > 1 {
-        let roots = tree.roots();
-        let names: Vec<String> = roots.iter().map(|r| tree.name(r, lang.tag()).to_owned()).collect();
-        let title = lang.text("audit.matrix_level1").to_owned();
-        out.push(matrix(lang, title, &noise.level1_noise_matrix, &names));
-    }
-    let names: Vec<String> = (0..tree.n_classes()).map(|c| name(lang, input, c)).collect();
-    out.push(matrix(lang, lang.text("audit.matrix").to_owned(), &noise.noise_matrix, &names));
-    out
-}
-
-/// Of more than [`CLASSES`] those with the most noise, in their order.
-fn matrix(lang: Lang, title: String, m: &[Vec<f32>], names: &[String]) -> Matrix {
-    let k = m.len();
-    let off =
-        |c: usize| -> f32 { (0..k).filter(|&o| o != c).map(|o| m[o][c] + m[c][o]).fold(0.0, |a, b| a + b) };
-    let mut shown: Vec<usize> = (0..k).collect();
-    shown.sort_by(|&a, &b| off(b).total_cmp(&off(a)).then(a.cmp(&b)));
-    shown.truncate(CLASSES);
-    shown.sort_unstable();
-    let at = |i: usize| i as f64 * CELL;
-    let mut cells = Vec::new();
-    for (row, &given) in shown.iter().enumerate() {
-        for (column, &truth) in shown.iter().enumerate() {
-            let share = m[given][truth];
-            if share <= 0.0 {
-                continue;
-            }
-            let facts = [
-                ("given", names[given].as_str()),
-                ("true", names[truth].as_str()),
-                ("share", &lang.percent(share)),
-            ];
-            cells.push(Square {
-                x: at(column),
-                y: at(row),
-                // the square root, so that a few percent are seen
-                opacity: format!("{:.2}", f64::from(share).sqrt().clamp(0.08, 1.0)),
-                diagonal: given == truth,
-                title: lang.fill("audit.cell", &facts),
-            });
-        }
-    }
-    // about 11 units a wide character, 6 a narrow one
-    let width = |name: &str| name.chars().map(|c| if c.is_ascii() { 6.0 } else { 11.5 }).sum::<f64>();
-    let longest = shown.iter().map(|&c| width(&names[c])).fold(0.0, f64::max);
-    let names = shown.iter().enumerate().map(|(i, &c)| Tick { at: at(i), name: names[c].clone() }).collect();
-    Matrix { title, size: at(shown.len()), left: longest + 12.0, top: longest * 0.72 + 16.0, names, cells }
-}
-
-fn class_noise(lang: Lang, input: &Input, audit: &Audit<'_>) -> Vec<ClassNoise> {
-    let mut classes: Vec<_> = audit.scan.noise.per_class.iter().filter(|c| c.n > 0).collect();
-    let wrong = |c: &crate::detect::noise::ClassNoise| c.label_noise * c.n as f64;
-    classes.sort_by(|a, b| wrong(b).total_cmp(&wrong(a)).then(a.class.cmp(&b.class)));
-    classes
-        .into_iter()
-        .take(CLASSES)
-        .map(|c| {
-            let percent = |v: f64| lang.percent(v as f32);
-            let facts = [
-                ("low", percent(c.label_noise_low)),
-                ("high", percent(c.label_noise_high)),
-                ("share", percent(c.label_noise)),
-            ];
-            let facts: Vec<(&str, &str)> = facts.iter().map(|(k, v)| (*k, v.as_str())).collect();
-            ClassNoise {
-                name: name(lang, input, c.class),
-                n: lang.number(i64::try_from(c.n).unwrap_or(i64::MAX)),
-                share: percent(c.label_noise),
-                from: c.label_noise_low * PLOT,
-                at: c.label_noise * PLOT,
-                to: c.label_noise_high * PLOT,
-                title: lang.fill("audit.noise_interval", &facts),
-            }
-        })
-        .collect()
-}
-
-fn balance(lang: Lang, input: &Input, audit: &Audit<'_>) -> Vec<Balance> {
-    let tree = &input.taxonomy;
-    let class_roots = tree.class_roots();
-    let mut levels = Vec::new();
-    if tree.depth() > 1 {
-        let names = tree.roots().iter().map(|r| tree.name(r, lang.tag()).to_owned()).collect::<Vec<_>>();
-        levels.push((lang.text("audit.balance_level1").to_owned(), names, Some(&class_roots)));
-    }
-    let names = (0..tree.n_classes()).map(|c| name(lang, input, c)).collect();
-    levels.push((lang.text("audit.balance_classes").to_owned(), names, None));
-    levels
-        .into_iter()
-        .map(|(title, names, roots)| {
-            let mut counts = vec![(0usize, 0usize); names.len()];
-            for (i, &y) in input.labels.iter().enumerate() {
-                let of = roots.map_or(y as usize, |r| r[y as usize]);
-                counts[of].0 += 1;
-                counts[of].1 += usize::from(audit.scan.flagged(i));
-            }
-            let mut order: Vec<usize> = (0..names.len()).collect();
-            order.sort_by(|&a, &b| counts[b].0.cmp(&counts[a].0).then(a.cmp(&b)));
-            let most = counts.iter().map(|c| c.0).max().unwrap_or(0).max(1) as f64;
-            // head and tail say what there is to say
-            let shown: Vec<usize> = if order.len() > 2 * CLASSES {
-                order[..CLASSES].iter().chain(&order[order.len() - CLASSES..]).copied().collect()
-            } else {
-                order
-            };
-            let left_out = names.len() - shown.len();
-            let number = |v: usize| lang.number(i64::try_from(v).unwrap_or(i64::MAX));
-            Balance {
-                rows: shown
-                    .into_iter()
-                    .map(|c| BalanceRow {
-                        name: names[c].clone(),
-                        n: number(counts[c].0),
-                        width: counts[c].0 as f64 / most * PLOT,
-                        flagged: counts[c].1 as f64 / most * PLOT,
-                    })
-                    .collect(),
-                more: (left_out > 0).then(|| lang.fill("audit.left_out", &[("n", &number(left_out))])),
-                title,
-            }
         })
         .collect()
 }

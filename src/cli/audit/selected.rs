@@ -69,13 +69,11 @@ pub(super) fn run(arguments: &Arguments, labels: &Path, out: &Path) -> anyhow::R
     let mut said = Vec::new();
     for (name, found) in names.iter().zip(&found) {
         let file = if names.len() == 1 { "selected.npy".to_owned() } else { format!("{name}.npy") };
-        let (file, selected) = match found {
-            Selected::Issues(flags) => {
-                let file = write(out, &file, |f| npy::write_bools(f, flags))?;
-                (file, Some(flags.iter().filter(|f| **f).count()))
-            }
-            Selected::Scores(values) => (write(out, &file, |f| npy::write_f64(f, values))?, None),
+        let file = match found {
+            Selected::Issues(flags) => write(out, &file, |f| npy::write_bools(f, flags))?,
+            Selected::Scores(values) => write(out, &file, |f| npy::write_f64(f, values))?,
         };
+        let selected = found.issues();
         match selected {
             _ if arguments.json => {}
             Some(selected) => say!("{selected} of {n} labels are issues by {name}; {}", file.display()),

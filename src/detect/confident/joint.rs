@@ -15,11 +15,11 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// Of rows that give every value.
-    pub(crate) fn of(rows: impl Iterator<Item = impl Iterator<Item = u64>>) -> Self {
+    /// Of the columns and counts of each row, columns rising.
+    pub(crate) fn of(rows: impl Iterator<Item = impl IntoIterator<Item = (u32, u64)>>) -> Self {
         let mut out = Self { starts: vec![0], columns: Vec::new(), counts: Vec::new() };
         for row in rows {
-            for (j, count) in (0u32..).zip(row).filter(|(_, count)| *count > 0) {
+            for (j, count) in row {
                 out.columns.push(j);
                 out.counts.push(count);
             }
@@ -109,7 +109,9 @@ fn sum_of_few(few: &[(usize, f64)], from: usize, n: usize) -> f64 {
 pub fn calibrated_joint(joint: &Array2<u64>, labels: &[u32]) -> Array2<u64> {
     let mut members = vec![0; joint.nrows()];
     labels.iter().for_each(|&y| members[y as usize] += 1);
-    Cells::of(joint.rows().into_iter().map(|row| row.into_iter().copied())).calibrated(&members).dense()
+    let few =
+        joint.rows().into_iter().map(|row| (0..).zip(row).filter(|(_, n)| **n > 0).map(|(j, n)| (j, *n)));
+    Cells::of(few).calibrated(&members).dense()
 }
 
 /// Rounds non-negative numbers so that they sum to their rounded sum: the largest fractional parts go up.

@@ -5,7 +5,7 @@
 //! no step depends on what a row holds; longer rows fill the vectors themselves. The answers
 //! are the same to the last bit.
 
-use super::{ABOVE_ONE, BELOW_ZERO, NO_GUESS, ROW_SUM_TOLERANCE, SLACK};
+use super::{ABOVE_ONE, BELOW_ZERO, ROW_SUM_TOLERANCE, SLACK};
 use crate::arrays::Real;
 use crate::arrays::rows::lanes::{self, Kernel, LANES, Lanes, Plain};
 use crate::detect::error::DetectError;
@@ -17,27 +17,39 @@ const GROUPS: usize = 4;
 /// Sums this near to 1 are right however they are formed.
 pub(in crate::detect) const SURE_OF_SUM: f64 = ROW_SUM_TOLERANCE * 0.99;
 
-/// Judges the rows of `block` (n, k) against their `labels` (n), each in 0..k: into `guesses` the class
-/// guessed, into `wins` whether the arg-max is the label. `first` is the number of the block's first row.
+/// Verdict: the arg-max is the label.
+pub(super) const WINS: u8 = 1;
+/// Verdict: the class guessed is the label.
+pub(super) const LABEL: u8 = 2;
+/// Verdict: the class guessed is another.
+pub(super) const OTHER: u8 = 4;
+
+/// No class is confident.
+const NO_GUESS: u32 = u32::MAX;
+
+/// Judges the rows of `block` (n, k) against their `labels` (n), each in 0..k: into `verdicts` what is so,
+/// into `least` (n) 256 p of the label, rounded down, and behind `others` the classes guessed where they
+/// are not the label. `first` is the number of the block's first row.
 pub(super) struct Judge<'a, T> {
     pub(super) block: &'a [T],
     pub(super) labels: &'a [u32],
     pub(super) cuts: &'a [T],
     pub(super) first: usize,
-    pub(super) guesses: &'a mut [u32],
-    pub(super) wins: &'a mut [bool],
+    pub(super) verdicts: &'a mut [u8],
+    pub(super) least: &'a mut [u8],
+    pub(super) others: Vec<u32>,
 }
 
 impl<T: Real> Judge<'_, T> {
     /// # Errors
     /// The first row whose probabilities are not finite, not in [0, 1] or do not sum to 1.
-    pub(super) fn run(self) -> Result<(), DetectError> {
+    pub(super) fn run(self) -> Result<Vec<u32>, DetectError> {
         lanes::run(self)
     }
 }
 
 impl<T: Real> Kernel<T> for Judge<'_, T> {
-    type Out = Result<(), DetectError>;
+    type Out = Result<Vec<u32>, DetectError>;
 
     #[inline(always)]
     fn run<L: Lanes<T>>(mut self) -> Self::Out {
@@ -58,7 +70,7 @@ impl<T: Real> Kernel<T> for Judge<'_, T> {
         for (i, row) in self.block.chunks_exact(k).enumerate().skip(done) {
             self.one::<L>(row, i)?;
         }
-        Ok(())
+        Ok(self.others)
     }
 }
 
@@ -78,8 +90,12 @@ impl<T: Real> Judge<'_, T> {
         let y = self.labels[i] as usize;
         let seen = Seen::of::<L>(row, self.cuts);
         seen.check(row, self.first + i)?;
-        self.guesses[i] = seen.guess::<L>(row, y, self.cuts);
-        self.wins[i] = argmax_is(row, y, seen.max);
+        let guess = seen.guess::<L>(row, y, self.cuts);
+        self.verdicts[i] = verdict(guess, self.labels[i], argmax_is(row, y, seen.max));
+        if self.verdicts[i] & OTHER != 0 {
+            self.others.push(guess);
+        }
+        self.least[i] = (row[y].to_f64() * 256.0) as u8;
         Ok(())
     }
 
@@ -108,8 +124,8 @@ impl<T: Real> Judge<'_, T> {
             j = j.add(one);
         }
         let labels = &self.labels[at..at + LANES];
-        let given = std::array::from_fn(|l| rows[l * k + labels[l] as usize]);
-        let given = L::load(&given).add(L::splat(T::of_f64(SLACK)));
+        let p: [T; LANES] = std::array::from_fn(|l| rows[l * k + labels[l] as usize]);
+        let given = L::load(&p).add(L::splat(T::of_f64(SLACK)));
         let several = confident.above(one).select(argmax, last);
         let guess = confident.above(zero).select(several, zero.sub(one)).whole();
         let wins = given.above(max).bits();
@@ -125,12 +141,28 @@ impl<T: Real> Judge<'_, T> {
             }
             return Ok(());
         }
-        self.guesses[at..at + LANES].copy_from_slice(&guess);
-        for (l, win) in self.wins[at..at + LANES].iter_mut().enumerate() {
-            *win = wins >> l & 1 == 1;
+        // 256 p by doubling: exact, as in one()
+        let least = (0..8).fold(L::load(&p), |v, _| v.add(v)).whole();
+        let verdicts = &mut self.verdicts[at..at + LANES];
+        let mut any = 0;
+        for l in 0..LANES {
+            verdicts[l] = verdict(guess[l], labels[l], wins >> l & 1 == 1);
+            any |= verdicts[l];
         }
+        if any & OTHER != 0 {
+            let others = guess.iter().zip(&*verdicts).filter(|(_, v)| **v & OTHER != 0);
+            self.others.extend(others.map(|(guess, _)| *guess));
+        }
+        self.least[at..at + LANES].iter_mut().zip(least).for_each(|(out, v)| *out = v.min(255) as u8);
         Ok(())
     }
+}
+
+#[inline(always)]
+fn verdict(guess: u32, label: u32, wins: bool) -> u8 {
+    let own = u8::from(guess == label) * LABEL;
+    let other = u8::from(guess != label && guess != NO_GUESS) * OTHER;
+    (u8::from(wins) * WINS) | own | other
 }
 
 /// `NO_GUESS` is -1 as a whole number.
@@ -277,19 +309,34 @@ mod tests {
                 }
                 let judge = |block: &[T], first: usize, plain: bool| {
                     let n = block.len() / k;
-                    let (mut guesses, mut wins) = (vec![0; n], vec![false; n]);
+                    let (mut verdicts, mut least) = (vec![0; n], vec![0; n]);
                     let labels = &labels[first..first + n];
-                    let (g, w) = (&mut guesses[..], &mut wins[..]);
-                    let judge = Judge { block, labels, cuts: &cuts, first, guesses: g, wins: w };
+                    let (verdicts_of, least_of) = (&mut verdicts[..], &mut least[..]);
+                    let others = Vec::new();
+                    let judge = Judge {
+                        block,
+                        labels,
+                        cuts: &cuts,
+                        first,
+                        verdicts: verdicts_of,
+                        least: least_of,
+                        others,
+                    };
                     let end = if plain { Kernel::run::<Plain<T>>(judge) } else { judge.run() };
-                    end.map(|()| (guesses, wins))
+                    end.map(|others| (verdicts, least, others))
                 };
-                let want: (Vec<u32>, Vec<bool>) = (0..n)
-                    .map(|i| {
-                        let (guess, wins) = judge(&block[i * k..(i + 1) * k], i, true).unwrap();
-                        (guess[0], wins[0])
-                    })
-                    .unzip();
+                let mut want = (Vec::new(), Vec::new(), Vec::new());
+                for (i, row) in block.chunks_exact(k).enumerate() {
+                    let (verdict, least, others) = judge(row, i, true).unwrap();
+                    let given = row[labels[i] as usize].to_f64();
+                    assert!(
+                        (0.0..1.0 / 256.0).contains(&(given - f64::from(least[0]) / 256.0)) || given == 1.0
+                    );
+                    assert_eq!(others.len(), usize::from(verdict[0] & OTHER != 0));
+                    want.0.extend(verdict);
+                    want.1.extend(least);
+                    want.2.extend(others);
+                }
                 assert_eq!(judge(&block, 0, false).unwrap(), want);
                 assert_eq!(judge(&block, 0, true).unwrap(), want);
                 // two rows at fault: the first is named

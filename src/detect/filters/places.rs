@@ -1,8 +1,8 @@
 //! Pruning by noise rate: for each pair (given i, other j) the samples labelled i with the largest
 //! p_j - p_i, as many as there are places.
 //!
-//! One pass keeps the best so far for each pair, and most rows need not be read in it: with p_i known
-//! from counting, no other class can be more than about 1 - p_i, so that the margins of a row with a
+//! One pass keeps the best so far for each pair, and most rows need not be read in it: with p_i about
+//! known from counting, no other class can be more than about 1 - p_i, so that the margins of a row with a
 //! large p_i are all below what a place takes by now.
 
 use std::ops::Range;
@@ -25,6 +25,8 @@ const SAMPLE: usize = 16;
 const RUN: usize = 64;
 /// Pairs of fewer places are not worth it.
 const SAMPLED_PLACES: usize = 64;
+/// Up to so many candidates are kept in order.
+const FEW: usize = 16;
 
 /// The pairs that have places. A cell is a pair; those of a class lie together, by rising other class.
 struct Pairs {
@@ -36,7 +38,8 @@ struct Pairs {
     places: Vec<usize>,
     /// (k) index of the class among those compared as whole rows, or `NONE`.
     dense: Vec<usize>,
-    dense_classes: usize,
+    /// (classes compared as whole rows, k) the cell, or anything where there is none.
+    cell_of: Vec<u32>,
 }
 
 const NONE: usize = usize::MAX;
@@ -50,7 +53,7 @@ impl Pairs {
             columns: Vec::new(),
             places: Vec::new(),
             dense: vec![NONE; k],
-            dense_classes: 0,
+            cell_of: Vec::new(),
         };
         for (i, &members) in members.iter().enumerate() {
             for c in prune.starts[i]..prune.starts[i + 1] {
@@ -60,10 +63,15 @@ impl Pairs {
                     out.places.push(usize::try_from(n).unwrap_or(usize::MAX).min(members));
                 }
             }
-            let cells = out.columns.len() - out.starts[i];
+            let from = out.starts[i];
+            let cells = out.columns.len() - from;
             if cells > 0 && (k <= 4 * LANES || cells * DENSE >= k) {
-                out.dense[i] = out.dense_classes;
-                out.dense_classes += 1;
+                let row = out.cell_of.len();
+                out.dense[i] = row / k;
+                out.cell_of.resize(row + k, 0);
+                for (&j, c) in out.columns[from..].iter().zip(from..) {
+                    out.cell_of[row + j as usize] = c as u32;
+                }
             }
             out.starts.push(out.columns.len());
         }
@@ -80,28 +88,40 @@ struct Best<'a, T: Real> {
     pairs: &'a Pairs,
     /// Places of each cell here.
     room: &'a [usize],
-    /// Candidates of each cell, at most twice as many as there is room for; the best among them.
-    lists: Vec<Vec<T::Place>>,
+    /// Candidates of all cells, one cell after the other; the best among them. Few are kept in order, of
+    /// more there may be twice as many as there is room for.
+    lists: Vec<T::Place>,
+    /// (cells + 1) where each cell begins in `lists`.
+    starts: Vec<usize>,
+    /// Candidates of each cell by now.
+    lengths: Vec<u32>,
     /// What a margin must exceed to get a place, by cell.
     bars: Vec<T>,
     /// The same as rows of all classes, for the dense ones; infinite where there is no cell.
     rows: Vec<T>,
     /// (k) the lowest bar of each class.
     floor: Vec<T>,
-    /// (k) a row with this probability of its label cannot get a place.
-    safe: Vec<T>,
+    /// (k) a row whose label has 256 p of at least this cannot get a place.
+    safe: Vec<u16>,
 }
 
 impl<'a, T: Real> Best<'a, T> {
     fn new(pairs: &'a Pairs, room: &'a [usize], bars: Vec<T>) -> Self {
+        let mut starts = vec![0];
+        starts.extend(room.iter().scan(0, |end, &n| {
+            *end += if n <= FEW { n } else { 2 * n };
+            Some(*end)
+        }));
         let mut out = Self {
             pairs,
             room,
-            lists: vec![Vec::new(); bars.len()],
+            lists: vec![T::Place::default(); starts[room.len()]],
+            starts,
+            lengths: vec![0; room.len()],
             bars,
-            rows: vec![T::INFINITY; pairs.dense_classes * pairs.k],
+            rows: vec![T::INFINITY; pairs.cell_of.len()],
             floor: vec![T::INFINITY; pairs.k],
-            safe: vec![T::NEG_INFINITY; pairs.k],
+            safe: vec![0; pairs.k],
         };
         for y in 0..pairs.k {
             if pairs.dense[y] != NONE {
@@ -120,7 +140,12 @@ impl<'a, T: Real> Best<'a, T> {
         let floor = bars.fold(T::INFINITY, |m, &b| if b < m { b } else { m });
         let most = MOST + MOST_PER_CLASS * self.pairs.k as f64;
         self.floor[y] = floor;
-        self.safe[y] = T::at_least((most - floor.to_f64()) / 2.0);
+        self.safe[y] = (256.0 * (most - floor.to_f64()) / 2.0).ceil() as u16;
+    }
+
+    /// Candidates of a cell.
+    fn of(&mut self, cell: usize) -> &mut [T::Place] {
+        &mut self.lists[self.starts[cell]..][..self.lengths[cell] as usize]
     }
 
     /// Row number `at`, labelled `y` of probability `given`.
@@ -135,52 +160,65 @@ impl<'a, T: Real> Best<'a, T> {
             while over != 0 {
                 let l = over.trailing_zeros() as usize;
                 over &= over - 1;
-                self.admit_column(y, c * LANES + l, chunk[l] - given, at);
+                let cell = self.pairs.cell_of[from + c * LANES + l] as usize;
+                self.admit(y, cell, chunk[l] - given, at);
             }
         }
         for (j, &v) in (k - rest.len()..).zip(rest) {
             if v - given > self.rows[from + j] {
-                self.admit_column(y, j, v - given, at);
+                self.admit(y, self.pairs.cell_of[from + j] as usize, v - given, at);
             }
         }
     }
 
-    #[inline(never)]
-    fn admit_column(&mut self, y: usize, j: usize, margin: T, at: u32) {
-        let cells = self.pairs.cells(y);
-        if let Ok(c) = self.pairs.columns[cells.clone()].binary_search(&(j as u32)) {
-            self.admit(y, cells.start + c, margin, at);
-        }
-    }
-
-    /// When the list is full its better half stays, and the bar rises to the worst of those: each
+    /// When a long list is full its better half stays, and the bar rises to the worst of those: each
     /// candidate costs O(1) on average, which a heap does not.
     #[inline(never)]
     fn admit(&mut self, y: usize, cell: usize, margin: T, at: u32) {
-        let (list, room) = (&mut self.lists[cell], self.room[cell]);
-        list.push(margin.place(at));
-        if list.len() >= 2 * room {
-            let (_, last, _) = list.select_nth_unstable(room - 1);
-            let (bar, _) = T::of_place(*last);
-            list.truncate(room);
-            let old = std::mem::replace(&mut self.bars[cell], bar);
-            if self.pairs.dense[y] != NONE {
-                self.rows[self.pairs.dense[y] * self.pairs.k + self.pairs.columns[cell] as usize] = bar;
+        let room = self.room[cell];
+        let list = &mut self.lists[self.starts[cell]..self.starts[cell + 1]];
+        let length = &mut self.lengths[cell];
+        let place = margin.place(at);
+        let last = if room <= FEW {
+            // the last falls out when there is no more room
+            let mut i = (*length as usize).min(room - 1);
+            *length = (*length + 1).min(room as u32);
+            while i > 0 && place < list[i - 1] {
+                list[i] = list[i - 1];
+                i -= 1;
             }
-            if old <= self.floor[y] {
-                self.lower(y);
+            list[i] = place;
+            if (*length as usize) < room {
+                return;
             }
+            list[room - 1]
+        } else {
+            list[*length as usize] = place;
+            *length += 1;
+            if (*length as usize) < list.len() {
+                return;
+            }
+            *length = room as u32;
+            *list.select_nth_unstable(room - 1).1
+        };
+        let (bar, _) = T::of_place(last);
+        let old = std::mem::replace(&mut self.bars[cell], bar);
+        if self.pairs.dense[y] != NONE {
+            self.rows[self.pairs.dense[y] * self.pairs.k + self.pairs.columns[cell] as usize] = bar;
+        }
+        if old <= self.floor[y] {
+            self.lower(y);
         }
     }
 }
 
 /// Looks at the rows of `block`, the first of them number `first`, which must come in rising order.
-/// `given` are the probabilities of the labels.
+/// 256 p of the labels is `least` or more.
 struct See<'a, 'b, T: Real> {
     best: &'a mut Best<'b, T>,
     block: &'a [T],
     labels: &'a [u32],
-    given: &'a [T],
+    least: &'a [u8],
     first: usize,
 }
 
@@ -192,12 +230,13 @@ impl<T: Real> Kernel<T> for See<'_, '_, T> {
         let best = self.best;
         let pairs = best.pairs;
         let k = pairs.k;
-        for (i, (&y, &given)) in self.labels.iter().zip(self.given).enumerate() {
+        for (i, (&y, &least)) in self.labels.iter().zip(self.least).enumerate() {
             let y = y as usize;
-            if given >= best.safe[y] {
+            if u16::from(least) >= best.safe[y] {
                 continue;
             }
             let row = &self.block[i * k..(i + 1) * k];
+            let given = row[y];
             let at = (self.first + i) as u32;
             if pairs.dense[y] != NONE {
                 best.see_dense::<L>(row, y, given, at);
@@ -217,23 +256,23 @@ impl<T: Real> Kernel<T> for See<'_, '_, T> {
 pub(super) fn by_noise_rate<T: Real>(
     p: &dyn Rows<T>,
     labels: &[u32],
-    counted: &Counted<T>,
+    counted: &Counted,
     prune: &Cells,
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<bool>, DetectError> {
-    let given = &counted.self_confidence[..];
+    let least = &counted.least[..];
     let pairs = Pairs::of(prune, &counted.members);
-    let mut bars = sampled(p, labels, given, &pairs, pace)?;
+    let mut bars = sampled(p, labels, least, &pairs, pace)?;
     let mut out = vec![false; labels.len()];
     // told of the rows once only
     let again = |_| pace(0);
     let mut told = pace;
     loop {
-        let walked = walk(p, labels, given, &pairs, &bars, told)?;
+        let mut walked = walk(p, labels, least, &pairs, &bars, told)?;
         let mut short = false;
         for (cell, &places) in pairs.places.iter().enumerate() {
             let mut all: Vec<T::Place> =
-                walked.iter().flat_map(|lists| lists[cell].iter().copied()).collect();
+                walked.iter_mut().flat_map(|best| best.of(cell).iter().copied()).collect();
             // a bar taken from the sample may have been too high; then the pair is done again without
             if all.len() < places && bars[cell] > T::NEG_INFINITY && bars[cell] < T::INFINITY {
                 bars[cell] = T::NEG_INFINITY;
@@ -254,15 +293,15 @@ pub(super) fn by_noise_rate<T: Real>(
     }
 }
 
-/// The lists of candidates of all rows above `bars`, one for each range of rows.
-fn walk<T: Real>(
+/// The best of all rows above `bars`, those of each range of rows.
+fn walk<'a, T: Real>(
     p: &dyn Rows<T>,
     labels: &[u32],
-    given: &[T],
-    pairs: &Pairs,
+    least: &[u8],
+    pairs: &'a Pairs,
     bars: &[T],
     pace: &(dyn Fn(usize) -> bool + Sync),
-) -> Result<Vec<Vec<Vec<T::Place>>>, DetectError> {
+) -> Result<Vec<Best<'a, T>>, DetectError> {
     let (n, k) = p.shape();
     let rows = block_rows(k);
     // one range a thread; who gets a place does not depend on where the ranges end
@@ -277,14 +316,14 @@ fn walk<T: Real>(
             while start < range.end {
                 let take = rows.min(range.end - start);
                 let block = p.block(start, take, &mut buffer);
-                let (labels, given) = (&labels[start..start + take], &given[start..start + take]);
-                lanes::run(See { best: &mut best, block, labels, given, first: start });
+                let (labels, least) = (&labels[start..start + take], &least[start..start + take]);
+                lanes::run(See { best: &mut best, block, labels, least, first: start });
                 start += take;
                 if !pace(take) {
                     return None;
                 }
             }
-            Some(best.lists)
+            Some(best)
         })
         .collect();
     walked.into_iter().collect::<Option<_>>().ok_or(DetectError::Cancelled)
@@ -296,7 +335,7 @@ fn walk<T: Real>(
 fn sampled<T: Real>(
     p: &dyn Rows<T>,
     labels: &[u32],
-    given: &[T],
+    least: &[u8],
     pairs: &Pairs,
     pace: &(dyn Fn(usize) -> bool + Sync),
 ) -> Result<Vec<T>, DetectError> {
@@ -316,18 +355,19 @@ fn sampled<T: Real>(
     for start in (0..labels.len()).step_by(SAMPLE * RUN) {
         let take = RUN.min(labels.len() - start);
         let block = p.block(start, take, &mut buffer);
-        let (labels, given) = (&labels[start..start + take], &given[start..start + take]);
-        lanes::run(See { best: &mut best, block, labels, given, first: start });
+        let (labels, least) = (&labels[start..start + take], &least[start..start + take]);
+        lanes::run(See { best: &mut best, block, labels, least, first: start });
         if !pace(0) {
             return Err(DetectError::Cancelled);
         }
     }
-    let bar = |(list, room): (&mut Vec<T::Place>, &usize)| {
-        if list.len() < *room {
+    let bar = |(cell, &room): (usize, &usize)| {
+        let list = best.of(cell);
+        if list.len() < room {
             return T::NEG_INFINITY;
         }
         let (_, last, _) = list.select_nth_unstable(room - 1);
         T::of_place(*last).0.next_down()
     };
-    Ok(best.lists.iter_mut().zip(&room).map(bar).collect())
+    Ok(room.iter().enumerate().map(bar).collect())
 }

@@ -9,11 +9,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::audit::Audited;
+
 /// Share of the samples guessed to be of a class, the surest, that stand for its noise.
 const SURE: f64 = 0.25;
 /// The same without features to cross-check.
 const SURE_ALONE: f64 = 1.0 / 3.0;
 const FEWEST: usize = 5;
+/// Probabilities closer than this are equal: in the last bits they differ by the order of summation alone, and
+/// that goes with whether the label is contradicted.
+const EQUAL: f32 = 1e-6;
 
 /// Estimates of the number of wrong labels, each in samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -39,6 +44,17 @@ pub struct ErrorCount {
     pub confident_joint: f64,
     /// The pool's arg-max is not the label: rarely too few.
     pub argmax: f64,
+    /// Sum over the samples of P(low component) of the mixture over prototype margins
+    /// (`detect/prototype_margin.rs`). None without features.
+    #[serde(default)]
+    pub mixture: Option<f64>,
+    /// By how often the labels of nearest neighbours agree, second order (`detect/consensus.rs`). Too many
+    /// where classes overlap. None without features and with very many classes.
+    #[serde(default)]
+    pub consensus: Option<f64>,
+    /// A random audit, where there was one.
+    #[serde(default)]
+    pub audit: Option<Audited>,
 }
 
 /// What [`ErrorCount::of`] weighs.
@@ -50,6 +66,7 @@ pub(super) struct Sources<'a> {
     pub(super) posterior: f64,
     /// None without features.
     pub(super) corroborated: Option<usize>,
+    pub(super) consensus: Option<f64>,
     pub(super) confident_joint: f64,
     pub(super) argmax: usize,
 }
@@ -57,15 +74,14 @@ pub(super) struct Sources<'a> {
 impl ErrorCount {
     pub(super) fn of(sources: &Sources<'_>) -> Self {
         let n = sources.first.len() / sources.classes.width;
-        let share = if sources.corroborated.is_some() { SURE } else { SURE_ALONE };
-        let surest = contradicted(sources, share);
-        let corroborated = sources.corroborated.map_or(0.0, |c| c as f64);
-        let estimate = match sources.corroborated {
-            Some(_) => surest.max(corroborated).min(sources.posterior),
+        let corroborated = sources.corroborated.map(|c| c as f64);
+        let surest = contradicted(sources, if corroborated.is_some() { SURE } else { SURE_ALONE });
+        let estimate = match corroborated {
+            Some(both) => surest.max(both).min(sources.posterior),
             None => surest.min(sources.argmax as f64),
         };
         let all = [sources.posterior, surest, sources.confident_joint];
-        let low = all.iter().copied().chain(sources.corroborated.map(|c| c as f64));
+        let low = all.iter().copied().chain(corroborated);
         let low = low.fold(estimate, f64::min);
         let high = all.into_iter().fold(estimate, f64::max).max(sources.argmax as f64 * 0.5);
         let whole = |v: f64| v.round().clamp(0.0, n as f64) as usize;
@@ -77,9 +93,11 @@ impl ErrorCount {
             high: whole(high + 2.0 * high.sqrt()),
             posterior: sources.posterior,
             surest,
-            corroborated,
+            corroborated: corroborated.unwrap_or(0.0),
+            consensus: sources.consensus,
             confident_joint: sources.confident_joint,
             argmax: sources.argmax as f64,
+            ..Self::default()
         }
     }
 }
@@ -101,20 +119,26 @@ fn informative(sources: &Sources<'_>) -> bool {
 /// For each class guessed: of the surest `share` of its samples those labelled otherwise, scaled to all.
 fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
     let width = sources.classes.width;
-    let mut guessed: Vec<Vec<(f32, bool, u32)>> = vec![Vec::new(); sources.n_classes];
+    let mut guessed: Vec<Vec<(f32, bool)>> = vec![Vec::new(); sources.n_classes];
     for (i, row) in sources.first.chunks_exact(width).enumerate() {
         let classes = sources.classes.row(i);
         let best = (1..width).fold(0, |b, slot| if row[slot] > row[b] { slot } else { b });
-        guessed[classes[best] as usize].push((row[best], best != 0, i as u32));
+        guessed[classes[best] as usize].push((row[best], best != 0));
     }
     guessed
         .iter_mut()
         .filter(|of| !of.is_empty())
         .map(|of| {
-            of.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
+            of.sort_by(|a, b| b.0.total_cmp(&a.0));
             let sure = ((of.len() as f64 * share) as usize).max(FEWEST).min(of.len());
-            let wrong = of[..sure].iter().filter(|g| g.1).count();
-            wrong as f64 / sure as f64 * of.len() as f64
+            // of equals at the border each counts in part: which comes first says nothing
+            let border = of[sure - 1].0;
+            let surer = of.partition_point(|g| g.0 > border + EQUAL);
+            let equal = of[surer..].iter().take_while(|g| g.0 >= border - EQUAL).count();
+            let wrong = |of: &[(f32, bool)]| of.iter().filter(|g| g.1).count() as f64;
+            let part = (sure - surer) as f64 / equal as f64;
+            let wrong = wrong(&of[..surer]) + part * wrong(&of[surer..surer + equal]);
+            wrong / sure as f64 * of.len() as f64
         })
         .sum()
 }
@@ -185,17 +209,19 @@ mod tests {
             first.extend(if wrong { [1.0 - p, p] } else { [p, 1.0 - p] });
             classes.extend(if wrong { [1, 0] } else { [0, 1] });
         }
-        let of = |first: &[f32], classes: &[u32]| {
+        let with = |first: &[f32], classes: &[u32], corroborated| {
             ErrorCount::of(&Sources {
                 first,
                 classes: &Candidates { width: 2, classes: classes.to_vec() },
                 n_classes: 2,
                 posterior: 40.0,
-                corroborated: Some(10),
+                corroborated: Some(corroborated),
+                consensus: None,
                 confident_joint: 30.0,
                 argmax: 43,
             })
         };
+        let of = |first: &[f32], classes: &[u32]| with(first, classes, 10);
         // who always says 0 knows nothing
         let count = of(&first, &classes);
         assert_eq!((count.estimate, count.low, count.informative), (0, 0, false));
@@ -204,6 +230,9 @@ mod tests {
         classes.extend([1, 0].repeat(60));
         let count = of(&first, &classes);
         assert_eq!((count.estimate, count.surest), (12, 12.0));
+        // corroborated beyond that, and no more than the doubts
+        assert_eq!(with(&first, &classes, 20).estimate, 20);
+        assert_eq!(with(&first, &classes, 50).estimate, 40);
         assert!(count.low < 10 && count.high > 40 && count.high < 60, "{count:?}");
     }
 

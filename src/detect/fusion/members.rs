@@ -159,6 +159,22 @@ impl Prototypes {
         out
     }
 
+    /// (N) cosine to the prototype of the row's own class, itself left out, less the largest to another's.
+    /// O(N k D).
+    pub(crate) fn margins(&self, unit: ArrayView2<'_, f32>, labels: &[u32], weights: &[f32]) -> Vec<f32> {
+        let mut out = Vec::with_capacity(labels.len());
+        for start in (0..labels.len()).step_by(ROWS) {
+            let rows: Vec<usize> = (start..(start + ROWS).min(labels.len())).collect();
+            let cosines = self.cosines(unit, labels, weights, &rows);
+            out.extend(cosines.outer_iter().zip(&rows).map(|(row, &i)| {
+                let given = labels[i] as usize;
+                let others = row.iter().enumerate().filter(|(c, _)| *c != given).map(|(_, v)| *v);
+                row[given] - others.fold(-1.0, f32::max)
+            }));
+        }
+        out
+    }
+
     /// The likeliest class of every row and the given one's probability, over all classes.
     pub(crate) fn opinions(
         &self,

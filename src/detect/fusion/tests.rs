@@ -122,6 +122,134 @@ fn threads_do_not_change_a_bit() {
     assert_eq!(one, with(3));
 }
 
+fn space_of(unit: &Array2<f32>) -> Neighbours {
+    nearest(unit.view(), 20, &mut |_, _| true).unwrap()
+}
+
+fn fused(unit: &Array2<f32>, labels: &[u32], p: &Array2<f32>) -> Fused {
+    let neighbours = space_of(unit);
+    let space = Some(Space { unit: unit.view(), neighbours: &neighbours });
+    fuse(&Evidence { labels, probabilities: &p.view(), space }, &|| true).unwrap()
+}
+
+/// Scores finite, ranks a permutation, shares in [0, 1], suggestions other classes, the interval around the
+/// estimate.
+fn sound(f: &Fused, labels: &[u32], k: usize) {
+    let n = labels.len();
+    let mut ranks = f.rank.clone();
+    ranks.sort_unstable();
+    assert!(ranks.iter().zip(1..).all(|(a, b)| *a == b));
+    for (i, &label) in labels.iter().enumerate() {
+        assert!(f.score[i].is_finite() && f.suspicion[i] > 0.0 && f.suspicion[i] < 1.0);
+        assert!((0.0..=1.0).contains(&f.p_given[i]) && (0.0..=1.0).contains(&f.p_suggested[i]));
+        assert!(f.suggested[i] != label && (f.suggested[i] as usize) < k);
+    }
+    assert!(f.count.low <= f.count.estimate && f.count.estimate <= f.count.high && f.count.high <= n);
+}
+
+#[test]
+fn the_worst_sets() {
+    let k = 5;
+    let b = blobs(60, k, |y, _| y, 21);
+    let uniform = |n: usize, k: usize| Array2::from_elem((n, k), 1.0 / k as f32);
+    let believing = |labels: &[u32], k: usize| {
+        Array2::from_shape_fn((labels.len(), k), |(i, c)| {
+            if labels[i] as usize == c { 0.9 } else { 0.1 / (k - 1) as f32 }
+        })
+    };
+    let alone: Vec<u32> = (0..60).collect();
+    let sparse: Vec<u32> = (0..60).map(|i| i * 3).collect();
+    let same = l2_normalized_rows(Array2::<f32>::ones((60, 12)).view());
+    let twice = Array2::from_shape_fn((60, 12), |(i, j)| b.unit[[i / 2, j]]);
+    for (name, unit, labels, p) in [
+        ("one class", &b.unit, vec![2; 60], believing(&[2; 60], k)),
+        ("one class, head says another", &b.unit, vec![2; 60], believing(&[1; 60], k)),
+        ("one sample a class", &b.unit, alone.clone(), uniform(60, 60)),
+        ("more classes than samples", &b.unit, sparse.clone(), believing(&sparse, 200)),
+        ("constant features", &same, b.labels.clone(), uniform(60, k)),
+        ("no features", &Array2::zeros((60, 12)), b.labels.clone(), uniform(60, k)),
+        ("duplicate rows", &twice, b.labels.clone(), believing(&b.labels, k)),
+    ] {
+        let f = fused(unit, &labels, &p);
+        sound(&f, &labels, p.ncols());
+        if name != "duplicate rows" {
+            assert_eq!(f.count.estimate, 0, "{name}: {:?}", f.count);
+        }
+    }
+}
+
+#[test]
+fn all_labels_wrong() {
+    let k = 4;
+    let b = blobs(400, k, |y, _| y, 22);
+    let p = head(&b, k, |y, c| if y == c { 1.0 } else { 0.0 });
+    // a head that learnt from elsewhere contradicts every label: by it alone nearly all are flagged
+    let wrong: Vec<u32> = b.truth.iter().map(|y| (y + 1) % k as u32).collect();
+    let f = fused(&b.unit, &wrong, &p);
+    sound(&f, &wrong, k);
+    // the same names for other classes: what was learnt from these labels has nothing against them
+    let renamed = Array2::from_shape_fn(p.dim(), |(i, c)| p[[i, (c + k - 1) % k]]);
+    let f = fused(&b.unit, &wrong, &renamed);
+    sound(&f, &wrong, k);
+    assert!(f.count.estimate <= 8, "{:?}", f.count);
+}
+
+#[test]
+fn half_precision_changes_little() {
+    for (with_space, k, keep) in [(true, 6, 0.8f32), (false, 6, 0.8), (false, 3, 0.97), (true, 40, 0.9)] {
+        let b = blobs(2000, k, |y, u| if u < f64::from(1.0 - keep) { (y + 1) % k as u32 } else { y }, 23);
+        let p = head(&b, k, |y, c| if y == c { keep } else { (1.0 - keep) / (k - 1) as f32 });
+        // a sure head: probabilities that half precision cannot tell from 1, and from each other
+        let sure = Array2::from_shape_fn(p.dim(), |(i, c)| p[[i, c]].powi(3));
+        let sums = sure.sum_axis(ndarray::Axis(1));
+        let sure = Array2::from_shape_fn(p.dim(), |(i, c)| sure[[i, c]] / sums[i]);
+        for p in [p, sure] {
+            let half = p.mapv(|v| half::f16::from_f32(v).to_f32());
+            let (a, h) = (run(&b, &p, with_space), run(&b, &half, with_space));
+            let (few, many) = (a.count.estimate as f64, h.count.estimate as f64);
+            assert!((few - many).abs() <= 3.0 + 0.15 * few, "{:?} {:?}", a.count, h.count);
+            let both = (0..2000).filter(|&i| a.suspicion[i] > 0.5 && h.suspicion[i] > 0.5).count() as f64;
+            assert!(both >= 0.95 * few.min(many), "{both} of {few} and {many}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn permuting_the_classes_permutes_the_verdict(seed: u64, shift in 1u32..6) {
+        let k = 6;
+        let b = blobs(150, k, |y, u| if u < 0.2 { (y + 2) % 6 } else { y }, seed);
+        let p = head(&b, k, |y, c| if y == c { 0.9 } else { 0.02 });
+        let renamed = Array2::from_shape_fn(p.dim(), |(i, c)| p[[i, (c + k - shift as usize) % k]]);
+        let labels: Vec<u32> = b.labels.iter().map(|y| (y + shift) % k as u32).collect();
+        let (a, r) = (run(&b, &p, true), fused(&b.unit, &labels, &renamed));
+        for i in 0..150 {
+            prop_assert!((a.score[i] - r.score[i]).abs() < 0.02 * a.score[i].abs().max(1.0));
+            prop_assert!((a.suggested[i] + shift) % 6 == r.suggested[i] || a.p_suggested[i] - r.p_suggested[i] < 0.02);
+        }
+        prop_assert!(a.count.estimate.abs_diff(r.count.estimate) <= 1);
+    }
+
+    /// A copy of a sample with the same label is one more witness for it.
+    #[test]
+    fn a_copy_with_the_same_label_never_raises_suspicion(seed: u64, at in 0usize..150) {
+        let k = 5;
+        let b = blobs(150, k, |y, u| if u < 0.2 { (y + 1) % 5 } else { y }, seed);
+        let p = head(&b, k, |y, c| if y == c { 0.84 } else { 0.04 });
+        let order: Vec<usize> = (0..150).chain([at]).collect();
+        let more = fused(
+            &b.unit.select(ndarray::Axis(0), &order),
+            &order.iter().map(|&i| b.labels[i]).collect::<Vec<_>>(),
+            &p.select(ndarray::Axis(0), &order),
+        );
+        let before = run(&b, &p, true);
+        let slack = 0.02 * before.score[at].abs().max(1.0);
+        prop_assert!(more.score[at] <= before.score[at] + slack, "{} {}", more.score[at], before.score[at]);
+        prop_assert!(more.p_given[at] >= before.p_given[at] - 0.02);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]

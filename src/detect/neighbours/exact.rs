@@ -7,7 +7,8 @@
 //! or, where that lets too much pass, of a plain f32 product with the most it can be off by rounding.
 //!
 //! Rows are visited cluster by cluster, tiles near the diagonal first: good neighbours turn up early
-//! and the rest is filtered by high bars. What passes the coarse codes is looked at by finer ones first.
+//! and the rest is filtered by high bars. A block's tile with itself sets its rows' first bars at once.
+//! What passes the coarse codes is looked at by finer ones first.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,8 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
-use super::codes::{self, Coded, Codes, Unsigned};
+use super::codes::{self, Codes, Unsigned};
+use super::marks::{Columns, mark, mark_coded};
 use super::similarity::similarity;
 use crate::arrays::product;
 
@@ -48,9 +50,10 @@ impl Best {
         if self.entries.len() < self.k { f32::NEG_INFINITY } else { self.entries[self.k - 1].0 }
     }
 
+    /// A row that is in already changes nothing.
     fn insert(&mut self, value: f32, row: u32) {
         let at = self.entries.partition_point(|e| e.0 > value || (e.0 == value && e.1 < row));
-        if at < self.k {
+        if at < self.k && self.entries.get(at) != Some(&(value, row)) {
             self.entries.truncate(self.k - 1);
             self.entries.insert(at, (value, row));
         }
@@ -71,6 +74,7 @@ enum Filter {
 
 pub(super) struct Search<'a> {
     x: ArrayView2<'a, f32>,
+    k: usize,
     /// Row at each position.
     order: Vec<u32>,
     zero: Vec<bool>,
@@ -97,16 +101,6 @@ struct Scratch {
     pairs: Vec<(u32, u32, f32)>,
 }
 
-/// What the bound needs of a tile's columns, one array each so that eight are done at a time.
-#[derive(Default)]
-struct Columns {
-    scale: Vec<f32>,
-    lost: Vec<f32>,
-    reach: Vec<f32>,
-    offset: Vec<f32>,
-    bar: Vec<f32>,
-}
-
 impl<'a> Search<'a> {
     /// `x` (N, D) standard layout with finite rows of about unit length or zero; `k` in 1..N.
     pub(super) fn new(x: ArrayView2<'a, f32>, order: Vec<u32>, k: usize, coded: bool) -> Self {
@@ -124,6 +118,7 @@ impl<'a> Search<'a> {
         let slack = [(own + longest * ulp * 64.0) as f32, (own + longest * ulp * (d as f64 + 8.0)) as f32];
         Self {
             x,
+            k,
             zero: order.iter().map(|&i| squares[i as usize] == 0.0).collect(),
             codes,
             slack,
@@ -140,8 +135,17 @@ impl<'a> Search<'a> {
 
     /// Visits all pairs. False when `progress` said so.
     pub(super) fn run(&self, progress: &mut dyn FnMut(usize, usize) -> bool) -> bool {
-        let (n, blocks) = (self.order.len(), self.found.len());
-        let tiles = tiles(blocks);
+        let n = self.order.len();
+        let tiles = tiles(self.blocks());
+        self.visit(&tiles, &mut |done| {
+            let rows =
+                if done == tiles.len() { n } else { (n as f64 * done as f64 / tiles.len() as f64) as usize };
+            progress(rows, n)
+        })
+    }
+
+    /// Visits the pairs of some tiles. False when `progress`, told how many are done, said so.
+    pub(super) fn visit(&self, tiles: &[(usize, usize)], progress: &mut dyn FnMut(usize) -> bool) -> bool {
         let mut done = 0;
         // Groups of f32 products to sit out before the integer filter is tried again, doubling.
         let (mut wait, mut patience) = (0usize, 1usize);
@@ -159,13 +163,63 @@ impl<'a> Search<'a> {
             } else if tested > 0 && passed as f64 > MOST_PASSING * tested as f64 {
                 (wait, patience) = (patience, patience * 2);
             }
-            let rows =
-                if done == tiles.len() { n } else { (n as f64 * done as f64 / tiles.len() as f64) as usize };
-            if !progress(rows, n) {
+            if !progress(done) {
                 return false;
             }
         }
         true
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Positions of the best of each position so far, best first, at most `most`: (N, `most`) flat, N
+    /// where there are fewer.
+    pub(super) fn links(&self, place: &[u32], most: usize) -> Vec<u32> {
+        let mut out = vec![self.order.len() as u32; self.order.len() * most];
+        let blocks = out.par_chunks_mut(BLOCK * most).zip(&self.found);
+        blocks.for_each(|(out, found)| {
+            let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            for (out, best) in out.chunks_exact_mut(most).zip(found.iter()) {
+                out.iter_mut().zip(&best.entries).for_each(|(o, e)| *o = place[e.1 as usize]);
+            }
+        });
+        out
+    }
+
+    /// Looks at the positions that `others(i, found so far, &mut list)` gives for each position i, and
+    /// enters those that are good enough for i (not i for them).
+    pub(super) fn look(&self, others: &(dyn Fn(usize, usize, &mut Vec<u32>) + Sync)) {
+        self.found.par_iter().enumerate().for_each_init(Vec::new, |list, (block, found)| {
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            for (i, best) in self.rows(block).zip(found.iter_mut()) {
+                list.clear();
+                others(i, best.entries.len(), list);
+                for &j in list.iter() {
+                    let j = j as usize;
+                    let coarse = |c: &Codes| c.fine_bound(i, j) + self.slack[0] < best.bar();
+                    if self.codes.as_ref().is_some_and(coarse) {
+                        continue;
+                    }
+                    let value = self.similarity(i, j);
+                    if value >= best.bar() {
+                        best.insert(value, self.order[j]);
+                    }
+                }
+                self.bars[i].store(best.bar().max(self.bar(i)).to_bits(), Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// How many of the best of row `order[position]` are at least `least` similar to it.
+    pub(super) fn reaching(&self, position: usize, least: f32) -> usize {
+        let found = self.found[position / BLOCK].lock().unwrap_or_else(PoisonError::into_inner);
+        found[position % BLOCK].entries.iter().filter(|e| e.0 >= least).count()
+    }
+
+    fn similarity(&self, i: usize, j: usize) -> f32 {
+        if self.zero[i] || self.zero[j] { 0.0 } else { similarity(self.row(i), self.row(j)) }
     }
 
     /// (row, its best) of every row, in the order of visit.
@@ -187,7 +241,7 @@ impl<'a> Search<'a> {
     fn tile(&self, a: usize, b: usize, filter: Filter, scratch: &mut Scratch) {
         let (left, right) = (self.rows(a), self.rows(b));
         let width = right.len();
-        let codes = self.codes.as_ref().filter(|_| filter == Filter::Codes);
+        let codes = self.codes.as_ref().filter(|_| filter == Filter::Codes && a != b);
         match codes {
             Some(codes) => {
                 codes.unsigned(right.clone(), &mut scratch.unsigned);
@@ -203,6 +257,9 @@ impl<'a> Search<'a> {
                 let r = ArrayView2::from_shape((width, d), &scratch.right[..]).expect("gathered rows");
                 let out = ArrayViewMut2::from_shape((left.len(), width), &mut scratch.tile[..]);
                 product::tile(out.expect("sized above"), l, r.t());
+                if a == b {
+                    self.raise(left.clone(), &scratch.tile, &mut scratch.left);
+                }
             }
         }
         let mut passed = 0;
@@ -252,6 +309,23 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Raises the bars of `rows` to what they are known to find among themselves by `products`, before
+    /// any of that is entered: else the first of them would pass whatever they are.
+    fn raise(&self, rows: std::ops::Range<usize>, products: &[f32], others: &mut Vec<f32>) {
+        let width = rows.len();
+        if width <= self.k {
+            return;
+        }
+        for (t, i) in rows.enumerate() {
+            others.clear();
+            others.extend_from_slice(&products[t * width..][..width]);
+            others.swap_remove(t);
+            let (_, least, _) = others.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a));
+            // A product may be off in the other direction too, and similarities are cut to 1.
+            self.bars[i].store((*least - 2.0 * self.slack[1]).to_bits(), Ordering::Relaxed);
+        }
+    }
+
     /// Similarities of the marked pairs, entered on both sides. Returns how many were marked.
     fn settle(
         &self,
@@ -281,8 +355,7 @@ impl<'a> Search<'a> {
                 if codes.is_some_and(|c| c.fine_bound(i, j) + self.slack[0] < least) {
                     continue;
                 }
-                let value =
-                    if self.zero[i] || self.zero[j] { 0.0 } else { similarity(self.row(i), self.row(j)) };
+                let value = self.similarity(i, j);
                 if value >= bars[t] || value >= bar {
                     pairs.push((i as u32, j as u32, value));
                 }
@@ -303,7 +376,8 @@ impl<'a> Search<'a> {
             let best = &mut found[own as usize - start];
             if value >= best.bar() {
                 best.insert(value, self.order[other as usize]);
-                self.bars[own as usize].store(best.bar().to_bits(), Ordering::Relaxed);
+                let bar = best.bar().max(self.bar(own as usize));
+                self.bars[own as usize].store(bar.to_bits(), Ordering::Relaxed);
             }
         }
     }
@@ -322,23 +396,10 @@ impl<'a> Search<'a> {
     }
 }
 
-impl Columns {
-    fn fill(&mut self, rows: &[Coded]) {
-        let set = |out: &mut Vec<f32>, f: fn(&Coded) -> f32| {
-            out.clear();
-            out.extend(rows.iter().map(f));
-        };
-        set(&mut self.scale, |r| r.scale);
-        set(&mut self.lost, |r| r.lost);
-        set(&mut self.reach, |r| r.kept + r.lost);
-        set(&mut self.offset, |r| r.offset);
-    }
-}
-
 /// Pairs of blocks (a, b), a <= b < `blocks`: first those of a block with itself, then by squares of
 /// [`SQUARE`] x [`SQUARE`], the nearest to the diagonal first. A square's rows stay in the last-level
 /// cache while it is worked on.
-fn tiles(blocks: usize) -> Vec<(usize, usize)> {
+pub(super) fn tiles(blocks: usize) -> Vec<(usize, usize)> {
     let own = (0..blocks).map(|b| (b, b));
     let squares = blocks.div_ceil(SQUARE);
     let others = (0..squares).flat_map(|d| (0..squares - d).map(move |s| (s, s + d))).flat_map(|(s, t)| {
@@ -347,81 +408,6 @@ fn tiles(blocks: usize) -> Vec<(usize, usize)> {
     });
     own.chain(others).collect()
 }
-
-/// Sets `bit` in the mask of every column from `first` on whose product plus `slack` reaches the row's
-/// or the column's bar.
-#[inline(always)]
-fn mark_body(
-    products: &[f32],
-    bar: f32,
-    slack: f32,
-    bars: &[f32],
-    bit: u32,
-    first: usize,
-    masks: &mut [u32],
-) {
-    let n = products.len();
-    let (bars, masks) = (&bars[..n], &mut masks[..n]);
-    for j in first..n {
-        let least = if bars[j] < bar { bars[j] } else { bar };
-        masks[j] |= if products[j] + slack >= least { bit } else { 0 };
-    }
-}
-
-/// [`mark_body`] with the bound of [`Codes`].
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn mark_coded_body(
-    products: &[i32],
-    row: Coded,
-    bar: f32,
-    slack: f32,
-    columns: &Columns,
-    bit: u32,
-    first: usize,
-    masks: &mut [u32],
-) {
-    let n = products.len();
-    let (scale, lost, reach) = (&columns.scale[..n], &columns.lost[..n], &columns.reach[..n]);
-    let (offset, bars, masks) = (&columns.offset[..n], &columns.bar[..n], &mut masks[..n]);
-    let base = row.offset + slack;
-    for j in first..n {
-        let product = (products[j] - row.shift) as f32 * (row.scale * scale[j]);
-        let most = product + row.kept * lost[j] + row.lost * reach[j] + (base + offset[j]);
-        let least = if bars[j] < bar { bars[j] } else { bar };
-        masks[j] |= if most >= least { bit } else { 0 };
-    }
-}
-
-/// Compiles a function a second time for AVX2 and takes that one where the machine has it. Both round
-/// alike: Rust never merges a multiplication and an addition.
-macro_rules! with_avx2 {
-    ($name:ident = $body:ident($($arg:ident: $type:ty),* $(,)?)) => {
-        #[allow(clippy::too_many_arguments)]
-        fn $name($($arg: $type),*) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn wide($($arg: $type),*) {
-                    $body($($arg),*)
-                }
-                if std::arch::is_x86_feature_detected!("avx2") {
-                    // SAFETY: AVX2 was just detected; the function is safe otherwise.
-                    return unsafe { wide($($arg),*) };
-                }
-            }
-            $body($($arg),*)
-        }
-    };
-}
-
-with_avx2!(mark = mark_body(
-    products: &[f32], bar: f32, slack: f32, bars: &[f32], bit: u32, first: usize, masks: &mut [u32],
-));
-with_avx2!(mark_coded = mark_coded_body(
-    products: &[i32], row: Coded, bar: f32, slack: f32, columns: &Columns, bit: u32, first: usize,
-    masks: &mut [u32],
-));
 
 #[cfg(test)]
 mod tests {

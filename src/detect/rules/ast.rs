@@ -1,5 +1,7 @@
 //! A rule's condition, typed: only what makes sense can be held.
 
+use std::collections::BTreeSet;
+
 use regex::{Regex, RegexBuilder};
 
 use super::MAX_PATTERN_BYTES;
@@ -56,6 +58,46 @@ pub enum Expr {
         field: Field,
         of: FieldType,
     },
+}
+
+impl Expr {
+    /// Adds the indices of the fields that the condition reads.
+    pub(super) fn fields(&self, into: &mut BTreeSet<usize>) {
+        match self {
+            Self::Or(parts) | Self::And(parts) => parts.iter().for_each(|p| p.fields(into)),
+            Self::Not(inner) => inner.fields(into),
+            Self::Always(_) => {}
+            Self::Compare { left, right, .. } => {
+                into.extend([left, right].into_iter().filter_map(Number::field))
+            }
+            Self::SameText { left, right, .. } | Self::Contains { text: left, part: right } => {
+                into.extend([left, right].into_iter().filter_map(Text::field));
+            }
+            Self::Matches { text, .. } | Self::TextIn { text, .. } => into.extend(text.field()),
+            Self::NumberIn { number, .. } => into.extend(number.field()),
+            Self::Flag { field, .. } | Self::Under { field, .. } | Self::Missing { field, .. } => {
+                into.insert(field.index);
+            }
+        }
+    }
+}
+
+impl Text {
+    fn field(&self) -> Option<usize> {
+        match self {
+            Self::Field(f) | Self::Lower(f) => Some(f.index),
+            Self::Literal(_) => None,
+        }
+    }
+}
+
+impl Number {
+    fn field(&self) -> Option<usize> {
+        match self {
+            Self::Field(f) | Self::Len(f) => Some(f.index),
+            Self::Literal(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Rules and files of rules: `[name:] action when condition`, one a line, `#` begins a comment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::ast::Expr;
 use super::error::RuleError;
@@ -26,6 +26,15 @@ pub struct Rule {
     pub name: String,
     pub action: Action,
     pub when: Expr,
+}
+
+impl Rule {
+    /// Indices of the fields that the rule reads.
+    pub fn fields(&self) -> BTreeSet<usize> {
+        let mut fields = BTreeSet::new();
+        self.when.fields(&mut fields);
+        fields
+    }
 }
 
 /// One rule; without a name of its own it is called `name`.

@@ -209,6 +209,21 @@ fn a_preview_counts() {
     assert_eq!(preview::<Sample>(&rule, [], None, 2), Preview::default());
 }
 
+#[test]
+fn a_rule_names_the_fields_it_reads() {
+    let rule = "flag when lower(title) contains lower(asr) or (cluster < len(`来源 of`) and not has_cover)";
+    let schema = schema();
+    let index = |name: &str| schema.field(name).unwrap().0.index;
+    let expected = ["title", "asr", "cluster", "来源 of", "has_cover"].map(index);
+    assert_eq!(parse_rule(rule, "r", &schema).unwrap().fields(), expected.into_iter().collect());
+    let none = parse_rule("flag when true or \"a\" = \"b\" or 1 < 2", "r", &schema).unwrap();
+    assert!(none.fields().is_empty());
+    let each = "flag when missing(asr) and title in (\"a\") and cluster in (1) and under(label, \"street\") \
+                and title ~ /a/";
+    let expected = ["asr", "title", "cluster", "label"].map(index);
+    assert_eq!(parse_rule(each, "r", &schema).unwrap().fields(), expected.into_iter().collect());
+}
+
 /// Sources of conditions, mostly right.
 fn source() -> impl Strategy<Value = String> {
     let number = prop_oneof![

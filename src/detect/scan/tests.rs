@@ -4,6 +4,7 @@
 use super::*;
 use crate::arrays::{gaussian_matrix, rng};
 use crate::detect::places::PlacesParams;
+use crate::detect::prototype_margin::LabelState;
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use rand::Rng;
@@ -118,6 +119,45 @@ fn finds_planted_noise_and_counts_it() {
     assert!(mended > 0.9 * hits, "{mended} of {hits}");
     let agree = flagged.iter().filter(|&&i| rows[i].detectors.len() == 3).count();
     assert!(agree * 2 > flagged.len(), "all three agree on {agree} of {}", flagged.len());
+}
+
+#[test]
+fn single_detectors_and_sources_of_the_count_speak_for_themselves() {
+    let data = planted(900, 24, 12, 0.8, 0.15, 64);
+    let places = data.places().unwrap();
+    let out = data.scan_in(&places).unwrap();
+    let space = out.space.as_ref().unwrap();
+    let wrong = |i: usize| data.labels[i] != data.truth[i];
+    let errors = (0..900).filter(|&i| wrong(i)).count() as f64;
+    // of a wrong and a right label drawn at random, how often the wrong one has the lower score
+    let separated = |better: &[f32]| {
+        let (bad, good): (Vec<usize>, Vec<usize>) = (0..900).partition(|&i| wrong(i));
+        let below = |b: &usize| good.iter().filter(|g| better[**g] > better[*b]).count();
+        bad.iter().map(below).sum::<usize>() as f64 / (bad.len() * good.len()) as f64
+    };
+    for (name, better, least) in [
+        ("margin", &space.prototypes.margin, 0.97),
+        ("fine", &space.fine.alignment, 0.9),
+        ("simifeat", &space.simifeat.quality, 0.95),
+        ("agreement", &space.agreement, 0.95),
+    ] {
+        let area = separated(better);
+        assert!(area > least, "{name}: {area}");
+    }
+    let said = space.prototypes.state.iter().filter(|s| **s == LabelState::Wrong).count() as f64;
+    assert!((said / errors - 1.0).abs() < 0.2, "{said} of {errors}");
+    let count = out.noise.count;
+    for source in [count.mixture, count.consensus, Some(count.surest), Some(count.corroborated)] {
+        let source = source.unwrap();
+        assert!((source / errors - 1.0).abs() < 0.3, "{source} of {errors}: {count:?}");
+    }
+    // scripts read them by these names
+    let json = serde_json::to_value(&out.noise).unwrap();
+    for name in
+        ["posterior", "surest", "corroborated", "confident_joint", "argmax", "mixture", "consensus", "audit"]
+    {
+        assert!(json["count"].get(name).is_some(), "{name}");
+    }
 }
 
 #[test]

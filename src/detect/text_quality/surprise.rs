@@ -12,6 +12,7 @@ const EDGE: u32 = u32::MAX;
 const LEAST_PAIRS: usize = 4;
 
 /// Counts over all texts of a field.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Corpus {
     pairs: HashMap<u64, u32>,
     /// As second, and as first of a pair.
@@ -31,19 +32,19 @@ fn pairs(text: &[char]) -> impl Iterator<Item = (u32, u32)> + '_ {
 }
 
 impl Corpus {
-    pub(super) fn of(texts: &[Vec<char>]) -> Self {
-        let mut out =
-            Self { pairs: HashMap::new(), seconds: HashMap::new(), firsts: HashMap::new(), total: 0.0 };
-        for (a, b) in texts.iter().filter(|t| !t.is_empty()).flat_map(|t| pairs(t)) {
-            *out.pairs.entry(key(a, b)).or_default() += 1;
-            *out.seconds.entry(b).or_default() += 1;
-            *out.firsts.entry(a).or_default() += 1;
-            out.total += 1.0;
+    pub(super) fn learn(&mut self, text: &[char]) {
+        if text.is_empty() {
+            return;
         }
-        out
+        for (a, b) in pairs(text) {
+            *self.pairs.entry(key(a, b)).or_default() += 1;
+            *self.seconds.entry(b).or_default() += 1;
+            *self.firsts.entry(a).or_default() += 1;
+            self.total += 1.0;
+        }
     }
 
-    /// Mean over the text's pairs of log P(second) / P(second | first), from the other texts' counts: below
+    /// Mean over the text's pairs of log P(second) / P(second | first), from the other texts' counts (it was learnt too): below
     /// 0 for a text whose pairs are known, above for one whose characters are but whose pairs are not.
     /// `None` for very short texts.
     pub(super) fn excess(&self, text: &[char]) -> Option<f64> {

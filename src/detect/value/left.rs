@@ -61,7 +61,11 @@ pub fn wilson(hits: usize, n: usize, z: f64) -> (f64, f64) {
     if n == 0 {
         return (0.0, 1.0);
     }
-    let (n, share) = (n as f64, hits as f64 / n as f64);
+    wilson_of_share(hits as f64 / n as f64, n as f64, z)
+}
+
+/// The same of a share in [0, 1] that is worth `n` > 0 samples, whole or not.
+pub(crate) fn wilson_of_share(share: f64, n: f64, z: f64) -> (f64, f64) {
     let scale = 1.0 + z * z / n;
     let middle = (share + z * z / (2.0 * n)) / scale;
     let half = z / scale * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).max(0.0).sqrt();

@@ -9,10 +9,13 @@ mod docs;
 mod embeddings;
 mod events;
 mod exports;
+mod health;
 mod imports;
 mod jobs;
 pub(crate) mod people;
+mod predictions;
 mod reviews;
+mod rules;
 mod samples;
 mod scans;
 mod snapshots;
@@ -29,7 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use super::error::{Problem, ProblemBody};
-use super::{health, idempotency, media};
+use super::{health as probes, idempotency, media};
 use crate::domain::Viewer;
 use crate::jobs::Services;
 use crate::store::StoreError;
@@ -45,7 +48,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         title = "Tamis",
         description = "Finds and fixes wrong labels of short-video datasets.\n\n\
             **Lists** are paged: pass `next` of a page as `cursor` of the following request.\n\n\
-            **Long work** (imports, encodes, scans, trainings, exports) answers 202 with a job; follow it at \
+            **Long work** (imports, encodes, scans, trainings, exports, rules) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
             **Sending again**: every POST takes an `Idempotency-Key`; the same key with the same body gets the \
@@ -59,6 +62,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "imports", description = "Bringing samples in"),
         (name = "samples", description = "One short video with its texts and labels"),
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
+        (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
@@ -76,6 +80,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(samples::router())
         .merge(reviews::router())
         .merge(suspects::router())
+        .merge(health::router())
+        .merge(rules::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())
@@ -85,11 +91,15 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(people::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .merge(imports::router().layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)));
+        .merge(
+            imports::router()
+                .merge(predictions::router())
+                .layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)),
+        );
     let (router, document) = OpenApiRouter::with_openapi(Doc::openapi())
         .nest("/api/v1", v1)
         .merge(media::router())
-        .merge(health::router())
+        .merge(probes::router())
         .split_for_parts();
     router.merge(docs::router(document))
 }

@@ -111,6 +111,12 @@ async fn create(
         }
     }
     let review = services.store.record_review(&new).await?;
+    // the decision stands whether or not the order can learn from it now
+    if !review.replayed
+        && let Err(error) = services.rerank_if_due(dataset.id).await
+    {
+        tracing::warn!(%error, "a rerank was not queued; the next review asks again");
+    }
     let status = if review.replayed { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, axum::Json(review)))
 }

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::{Accepted, accepted, check_snapshot};
 use crate::jobs::Services;
+use crate::jobs::rerank::{self, Learning};
 use crate::jobs::scan::ScanArgs;
+use crate::store::StoreError;
 use crate::store::jobs::Job;
 use crate::store::scans::Scan;
 use crate::web::error::Problem;
@@ -14,7 +16,7 @@ use crate::web::extract::{JsonOrDefault, Path};
 use crate::web::paging::{PageParams, Paged, Paging};
 
 pub(super) fn router() -> OpenApiRouter<Services> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(one))
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(one)).routes(routes!(learning))
 }
 
 /// List scans
@@ -36,7 +38,8 @@ async fn list(
 
 /// Scan
 ///
-/// Takes a snapshot and embeds what is missing first. The body may be left out.
+/// Takes a snapshot and embeds what is missing first. The body may be left out. With `predictions` it
+/// judges their snapshot by them, without training heads of its own.
 #[utoipa::path(post, path = "/datasets/{dataset}/scans", tag = "rounds",
     params(("dataset" = String, Path, description = "Id or name")), request_body = Option<ScanArgs>,
     responses((status = 202, description = "Queued", body = Job, headers(("Location" = String, description = "The job")))))]
@@ -47,8 +50,28 @@ async fn create(
 ) -> Result<Accepted, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     check_snapshot(&services, dataset.id, args.snapshot.as_deref()).await?;
+    check_predictions(&services, dataset.id, &args).await?;
     let job = services.enqueue_scan(dataset.id, &args).await?;
     accepted(&services, job).await
+}
+
+/// Predictions named in a body are the dataset's, and of the snapshot that it names.
+async fn check_predictions(services: &Services, dataset: Uuid, args: &ScanArgs) -> Result<(), Problem> {
+    let Some(id) = args.predictions else { return Ok(()) };
+    let set = match services.store.prediction_set(dataset, id).await {
+        Err(StoreError::NotFound { .. }) => {
+            let why = format!("there are no predictions {id}");
+            return Err(Problem::invalid("predictions", "unknown_predictions", why));
+        }
+        other => other?,
+    };
+    match &args.snapshot {
+        Some(snapshot) if services.store.snapshot(dataset, snapshot).await?.id != set.snapshot_id => {
+            let why = format!("these predictions are for snapshot {}: leave snapshot out", set.snapshot_id);
+            Err(Problem::invalid("predictions", "other_snapshot", why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One scan
@@ -61,4 +84,21 @@ async fn one(
 ) -> Result<axum::Json<Scan>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     Ok(axum::Json(services.store.scan(dataset.id, scan).await?))
+}
+
+/// What reviews taught a scan
+///
+/// After 200 decisions a model of all scores replaces the order of what nobody has looked at, if it
+/// predicts decisions better than the suspicion does. Random audits, slipped into the order of review
+/// unmarked, estimate the share of wrong labels and the precision at the cut without bias.
+#[utoipa::path(get, path = "/datasets/{dataset}/scans/{scan}/learning", tag = "rounds",
+    params(("dataset" = String, Path, description = "Id or name"), ("scan" = Uuid, Path)),
+    responses((status = 200, description = "As of now", body = Learning)))]
+async fn learning(
+    State(services): State<Services>,
+    Path((dataset, scan)): Path<(String, Uuid)>,
+) -> Result<axum::Json<Learning>, Problem> {
+    let dataset = services.store.dataset(&dataset).await?;
+    let scan = services.store.scan(dataset.id, scan).await?;
+    Ok(axum::Json(rerank::learning(&services, dataset.id, &scan).await?))
 }

@@ -8,12 +8,14 @@ use axum::response::Response;
 
 use super::error::PageError;
 use super::jobs::JobView;
+use super::learning::LearningView;
 use super::names::{ClassName, bar, score, short};
+use super::predictions::PredictionsView;
 use super::reader::Moment;
 use super::summary::{NoiseView, noise};
 use super::{Reader, address, render};
 use crate::domain::{Gap, Taxonomy};
-use crate::jobs::Services;
+use crate::jobs::{Services, rerank};
 use crate::messages::Lang;
 use crate::store::datasets::{ClassCount, DatasetCounts};
 use crate::store::exports::Export;
@@ -44,6 +46,8 @@ pub(super) struct DatasetPage {
     pub(super) snapshots: Vec<SnapshotView>,
     pub(super) trainings: Vec<TrainingView>,
     pub(super) exports: Vec<ExportView>,
+    pub(super) predictions: PredictionsView,
+    pub(super) learning: Option<LearningView>,
 }
 
 /// A count with its name and, where there is a whole, its share of it.
@@ -271,8 +275,16 @@ pub(super) async fn show(
     let snapshots = store.snapshots(id, None, RECENT).await?.items;
     let trainings = store.trainings(id, None, RECENT).await?.items;
     let exports = store.exports(id, None, RECENT).await?.items;
+    let sets = store.prediction_sets(id, None, RECENT).await?.items;
+    let newest = snapshots.first().map(|s| s.id.as_str());
+    let learning = match &scan {
+        Some(s) => Some(LearningView::of(&page, &rerank::learning(&services, id, s).await?, s.n_samples)),
+        None => None,
+    };
     let (facts, gaps) = facts(&page, &counts, &href);
     render(&DatasetPage {
+        learning,
+        predictions: PredictionsView::of(&page, &sets, &api, newest),
         facts,
         gaps,
         noise: scan.as_ref().and_then(|s| noise(&page, &taxonomy, &s.summary)),

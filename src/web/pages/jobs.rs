@@ -166,7 +166,9 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
     let id = |key: &str| job.result.as_ref().and_then(|r| r.get(key)?.as_str()).map(str::to_owned);
     let at = address::dataset(name);
     match job.kind {
-        JobKind::Scan => vec![(text("job.see_suspects"), format!("{at}/suspects?status=open"))],
+        JobKind::Scan | JobKind::Rerank => {
+            vec![(text("job.see_suspects"), format!("{at}/suspects?status=open"))]
+        }
         JobKind::Train => id("training_id")
             .map(|t| (text("job.see_training"), format!("{at}/trainings/{t}")))
             .into_iter()
@@ -178,6 +180,7 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
             })
             .into_iter()
             .collect(),
+        JobKind::Rule => vec![(text("job.see_rules"), format!("{at}/rules"))],
         JobKind::Import | JobKind::Encode => vec![(text("job.see_dataset"), at)],
     }
 }

@@ -2,15 +2,20 @@
 //! the store, fills a view (plain strings) and renders its template; views know no database.
 
 pub(crate) mod address;
+mod clusters;
 mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod health;
 mod import;
 mod jobs;
+mod learning;
 mod names;
 mod people;
+mod predictions;
 pub(crate) mod reader;
+mod rules;
 mod sample;
 mod samples;
 mod sign_in;
@@ -41,6 +46,9 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}", get(dataset::show))
         .route("/datasets/{name}/samples", get(samples::show))
         .route("/datasets/{name}/suspects", get(suspects::show))
+        .route("/datasets/{name}/health", get(health::show))
+        .route("/datasets/{name}/clusters", get(clusters::show))
+        .route("/datasets/{name}/rules", get(rules::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))

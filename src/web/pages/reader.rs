@@ -171,7 +171,7 @@ impl Reader {
 
     /// A message with one parameter.
     pub(crate) fn t1(&self, key: &str, name: &str, value: impl std::fmt::Display) -> String {
-        self.lang.fill(key, &[(name, &value.to_string())])
+        self.lang.t1(key, name, value)
     }
 
     /// A message with two parameters.
@@ -183,7 +183,7 @@ impl Reader {
         b: &str,
         second: impl std::fmt::Display,
     ) -> String {
-        self.lang.fill(key, &[(a, &first.to_string()), (b, &second.to_string())])
+        self.lang.t2(key, a, first, b, second)
     }
 
     pub(crate) fn number(&self, n: &i64) -> String {

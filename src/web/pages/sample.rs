@@ -10,9 +10,10 @@ use axum::response::Response;
 use super::error::PageError;
 use super::names::{ClassName, Share};
 use super::reader::{Moment, clock, moment_in};
-use super::suspects::{Vote, filter, status_of, votes};
+use super::samples::by_rules;
+use super::suspects::{Vote, distinct, filter, status_of, votes};
 use super::{Reader, address, render};
-use crate::domain::{MediaState, Taxonomy};
+use crate::domain::{Issue, IssueKind, MediaState, Taxonomy};
 use crate::jobs::Services;
 use crate::messages;
 use crate::store::reviews::HistoryEntry;
@@ -33,6 +34,7 @@ pub(super) struct SamplePage {
     pub(super) scan_id: String,
     pub(super) sample: SampleView,
     pub(super) finding: Option<FindingView>,
+    pub(super) duplicates: Vec<DuplicateView>,
     pub(super) neighbours: Vec<NeighbourView>,
     pub(super) history: Vec<HistoryView>,
     pub(super) queue: QueueView,
@@ -59,6 +61,8 @@ pub(super) struct SampleView {
     pub(super) corrected: bool,
     pub(super) status: &'static str,
     pub(super) status_name: String,
+    /// What rules did to it, worded.
+    pub(super) by_rules: Vec<String>,
 }
 
 pub(super) struct OcrView {
@@ -75,6 +79,8 @@ pub(super) struct FrameView {
 pub(super) struct FindingView {
     pub(super) rank: String,
     pub(super) reason: String,
+    /// Beside the label.
+    pub(super) issues: Vec<IssueView>,
     pub(super) flagged: bool,
     pub(super) given: ClassName,
     pub(super) given_p: Share,
@@ -84,6 +90,21 @@ pub(super) struct FindingView {
     pub(super) differs: bool,
     pub(super) cross_parent: bool,
     pub(super) detectors: Vec<Vote>,
+}
+
+pub(super) struct IssueView {
+    pub(super) name: String,
+    pub(super) text: String,
+}
+
+/// A clip that is the same or nearly so.
+pub(super) struct DuplicateView {
+    pub(super) href: String,
+    pub(super) title: String,
+    pub(super) poster: Option<String>,
+    pub(super) video: String,
+    pub(super) class: Option<ClassName>,
+    pub(super) conflicts: bool,
 }
 
 pub(super) struct NeighbourView {
@@ -173,6 +194,7 @@ impl SampleView {
             corrected: s.given_class.is_some() && s.current_class != s.given_class,
             status,
             status_name: lang.text(&format!("status.{status}")).to_owned(),
+            by_rules: by_rules(page, s),
         }
     }
 }
@@ -181,8 +203,15 @@ impl FindingView {
     pub(super) fn of(page: &Reader, taxonomy: &Taxonomy, s: &Suspect) -> Self {
         let lang = page.lang;
         Self {
-            rank: lang.number(i64::from(s.rank)),
+            rank: lang.number(i64::from(s.place)),
             reason: messages::reason(lang, &s.reason, taxonomy),
+            issues: distinct(&s.issues)
+                .filter(|i| i.kind() != IssueKind::Label)
+                .map(|i| IssueView {
+                    name: lang.text(&format!("issue.{}", i.kind().as_str())).to_owned(),
+                    text: messages::issue(lang, i, &s.reason, taxonomy),
+                })
+                .collect(),
             flagged: s.flagged,
             given: ClassName::of(taxonomy, &s.given_class, lang),
             given_p: Share::of(s.self_confidence, lang),
@@ -191,6 +220,38 @@ impl FindingView {
             differs: s.current_class.as_deref() != Some(&s.suggested_class),
             cross_parent: s.reason.cross_parent,
             detectors: votes(page, &s.detectors),
+        }
+    }
+}
+
+/// The near-duplicates that a finding lists, those with another label first.
+fn listed_duplicates(s: &Suspect) -> Vec<i64> {
+    let mut listed = Vec::new();
+    for issue in &s.issues {
+        if let Issue::NearDuplicateConflict { samples, .. } | Issue::NearDuplicate { samples, .. } = issue {
+            listed.extend(samples.iter().filter(|id| !listed.contains(*id)).copied().collect::<Vec<_>>());
+        }
+    }
+    listed.truncate(Issue::LISTED_SAMPLES);
+    listed
+}
+
+impl DuplicateView {
+    pub(super) fn of(
+        page: &Reader,
+        dataset: &str,
+        taxonomy: &Taxonomy,
+        finding: &Suspect,
+        n: &Sample,
+    ) -> Self {
+        let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), n.id);
+        Self {
+            href: address::sample(dataset, &n.external_id, n.id),
+            title: if n.text.title.is_empty() { n.external_id.clone() } else { n.text.title.clone() },
+            poster: (n.media_state == MediaState::Ready).then(|| media("poster")),
+            video: media("media"),
+            class: n.current_class.as_ref().map(|c| ClassName::of(taxonomy, c, page.lang)),
+            conflicts: n.current_class.as_deref() != Some(&finding.given_class),
         }
     }
 }
@@ -229,7 +290,13 @@ impl NeighbourView {
 impl HistoryView {
     pub(super) fn of(page: &Reader, taxonomy: &Taxonomy, e: &HistoryEntry) -> Self {
         let lang = page.lang;
-        let kind = if e.kind == "review" { "decision" } else { "label_source" };
+        let kind = match e.kind.as_str() {
+            "review" => "decision",
+            "retraction" => "retraction",
+            "rule" => "rule_did",
+            "rule_undone" => "rule_undone",
+            _ => "label_source",
+        };
         let classes = e.classes.iter().map(|c| taxonomy.path_name(c, lang.tag()));
         let classes =
             classes.zip(&e.classes).map(|(path, id)| if path.is_empty() { id.clone() } else { path });
@@ -246,7 +313,7 @@ impl HistoryView {
 /// Address of a suspect within a queue.
 pub(super) fn queued(dataset: &str, queue: &str, s: &Suspect) -> String {
     let at = address::sample(dataset, &s.external_id, s.sample_id);
-    format!("{at}?{}", address::query(&[("queue", queue), ("rank", &s.rank.to_string())]))
+    format!("{at}?{}", address::query(&[("queue", queue), ("rank", &s.place.to_string())]))
 }
 
 pub(super) async fn show(
@@ -266,6 +333,8 @@ pub(super) async fn show(
     let nearest: Vec<i64> =
         found.iter().flat_map(|f| f.neighbours.iter().take(NEIGHBOURS_SHOWN).map(|n| n.sample_id)).collect();
     let neighbours = store.samples_by_id(dataset.id, &nearest).await?;
+    let same: Vec<i64> = found.iter().flat_map(listed_duplicates).collect();
+    let same = store.samples_by_id(dataset.id, &same).await?;
     let history = store.history(dataset.id, sample.id).await?;
 
     let asked = page.query("queue").unwrap_or("");
@@ -274,7 +343,7 @@ pub(super) async fn show(
         filter(|name| pairs.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.clone()));
     let queue = address::query(&kept);
     let rank =
-        page.query("rank").and_then(|r| r.parse().ok()).or(found.as_ref().map(|f| f.rank)).unwrap_or(0);
+        page.query("rank").and_then(|r| r.parse().ok()).or(found.as_ref().map(|f| f.place)).unwrap_or(0);
     let mut walk = QueueView {
         list: format!(
             "{}/suspects?{}",
@@ -299,6 +368,11 @@ pub(super) async fn show(
             .iter()
             .flat_map(|f| neighbours.iter().map(move |n| (f, n)))
             .map(|(f, n)| NeighbourView::of(&page, &dataset.name, &taxonomy, f, n))
+            .collect(),
+        duplicates: found
+            .iter()
+            .flat_map(|f| same.iter().map(move |n| (f, n)))
+            .map(|(f, n)| DuplicateView::of(&page, &dataset.name, &taxonomy, f, n))
             .collect(),
         history: history.iter().map(|e| HistoryView::of(&page, &taxonomy, e)).collect(),
         queue: walk,

@@ -1,9 +1,11 @@
-//! `/datasets/{name}/samples`: every sample in the order it came in, by class, split and what it lacks.
+//! `/datasets/{name}/samples`: every sample in the order it came in, by class, split, what it lacks, and what
+//! rules did to it.
 //! Where the counts of missing fields and bad media lead.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use uuid::Uuid;
 
 use super::error::PageError;
 use super::names::ClassName;
@@ -15,6 +17,7 @@ use crate::jobs::Services;
 use crate::store::samples::{Sample, SampleFilter};
 
 const ON_A_PAGE: i64 = 50;
+const RULES_LISTED: i64 = 200;
 
 #[derive(Template)]
 #[template(path = "samples.html")]
@@ -27,6 +30,9 @@ pub(super) struct SamplesPage {
     pub(super) classes: Vec<Group>,
     pub(super) splits: Vec<Pick>,
     pub(super) gaps: Vec<Pick>,
+    /// Empty where there are no rules.
+    pub(super) rules: Vec<Pick>,
+    pub(super) exclusions: Vec<Pick>,
     pub(super) filtered: bool,
     pub(super) first: Option<String>,
     pub(super) next: Option<String>,
@@ -44,6 +50,8 @@ pub(super) struct SampleRow {
     pub(super) split: String,
     /// What it lacks, worded.
     pub(super) lacks: Vec<String>,
+    /// What rules did to it, worded.
+    pub(super) by_rules: Vec<String>,
 }
 
 impl SampleRow {
@@ -69,6 +77,7 @@ impl SampleRow {
             lacks.push(lang.fill("samples.bad", &[("why", why)]));
         }
         Self {
+            by_rules: by_rules(page, s),
             href: address::sample(dataset, &s.external_id, s.id),
             title: s.text.title.clone(),
             external_id: s.external_id.clone(),
@@ -83,6 +92,29 @@ impl SampleRow {
     }
 }
 
+/// Which rules flag and exclude a sample, a sentence each.
+pub(super) fn by_rules(page: &Reader, s: &Sample) -> Vec<String> {
+    let worded = |key: &str, rules: &[String]| {
+        let rules = rules.join(page.lang.text("list.separator"));
+        (!rules.is_empty()).then(|| page.lang.fill(key, &[("rules", &rules)]))
+    };
+    [worded("samples.excluded_by", &s.excluded_by), worded("samples.flagged_by", &s.flagged_by)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The rules of the dataset to choose from; a run or an archived rule that was asked for is one of them.
+async fn rule_picks(services: &Services, dataset: Uuid, asked: Option<&str>) -> Result<Vec<Pick>, PageError> {
+    let rules = services.store.rules(dataset, false, None, RULES_LISTED).await?.items;
+    let mut names: Vec<String> = rules.into_iter().map(|r| r.name).collect();
+    names.extend(
+        asked.filter(|a| !names.iter().any(|n| n == a)).map(str::to_owned).into_iter().collect::<Vec<_>>(),
+    );
+    let pick = |name: String| Pick { chosen: asked == Some(&name), value: name.clone(), name };
+    Ok(names.into_iter().map(pick).collect())
+}
+
 pub(super) async fn show(
     State(services): State<Services>,
     page: Reader,
@@ -95,11 +127,15 @@ pub(super) async fn show(
         class: page.query("class").map(str::to_owned),
         split: page.query("split").and_then(Split::parse),
         missing: page.query("missing").and_then(Gap::parse),
+        rule: page.query("rule").map(str::to_owned),
+        excluded: page.query("excluded").and_then(|e| e.parse().ok()),
     };
     let mut kept: Vec<(&str, String)> = Vec::new();
     kept.extend(filter.class.clone().map(|c| ("class", c)));
     kept.extend(filter.split.map(|s| ("split", s.as_str().to_owned())));
     kept.extend(filter.missing.map(|m| ("missing", m.as_str().to_owned())));
+    kept.extend(filter.rule.clone().map(|r| ("rule", r)));
+    kept.extend(filter.excluded.map(|e| ("excluded", e.to_string())));
     let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
     let got = store.samples(dataset.id, &filter, after, ON_A_PAGE).await?;
     let dataset_href = address::dataset(&dataset.name);
@@ -114,6 +150,14 @@ pub(super) async fn show(
         classes: class_groups(&page, &taxonomy, filter.class.as_deref()),
         splits: picks(&page, &Split::ALL, Split::as_str, "split", filter.split),
         gaps: picks(&page, &Gap::ALL, Gap::as_str, "gap", filter.missing),
+        rules: rule_picks(&services, dataset.id, filter.rule.as_deref()).await?,
+        exclusions: [(false, "samples.in_use"), (true, "samples.left_out")]
+            .map(|(excluded, key)| Pick {
+                value: excluded.to_string(),
+                name: page.t(key).to_owned(),
+                chosen: filter.excluded == Some(excluded),
+            })
+            .into(),
         filtered: !kept.is_empty(),
         first: (after > 0).then(|| at(None)),
         next: got.next.map(|n| at(Some(n))),

@@ -1,15 +1,19 @@
-//! `/datasets/{name}/suspects`: the flagged samples in rank order, by filter, page by page. The
-//! whole state is in the address, so it can be shared.
+//! `/datasets/{name}/suspects`: the flagged samples in the order of review, or those with one kind of issue, the
+//! worst first, by filter, page by page. The whole state is in the address, so it can be shared.
+
+mod chips;
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
+pub(super) use self::chips::{Chip, chips};
+use self::chips::{SET, set};
 use super::error::PageError;
 use super::names::{ClassName, Share};
 use super::reader::{Moment, clock};
 use super::{Reader, address, render};
-use crate::domain::{Detector, Taxonomy};
+use crate::domain::{Detector, Field, Issue, IssueKind, Taxonomy};
 use crate::jobs::Services;
 use crate::messages;
 use crate::store::scans::Scan;
@@ -24,6 +28,11 @@ pub(super) struct SuspectsPage {
     pub(super) dataset: String,
     pub(super) href: String,
     pub(super) scan: Option<ScanLine>,
+    pub(super) chips: Vec<Chip>,
+    /// Filters that only links set, to be taken off again.
+    pub(super) set: Vec<Chip>,
+    /// The same as fields of the form, which keeps them.
+    pub(super) hidden: Vec<(&'static str, String)>,
     pub(super) rows: Vec<SuspectRow>,
     pub(super) classes: Vec<Group>,
     pub(super) detectors: Vec<Pick>,
@@ -67,7 +76,8 @@ pub(super) struct SuspectRow {
     pub(super) suggested: ClassName,
     pub(super) suggested_p: Share,
     pub(super) cross_parent: bool,
-    pub(super) reason: String,
+    /// What is wrong with it, what was asked for first.
+    pub(super) reasons: Vec<String>,
     pub(super) detectors: Vec<Vote>,
     pub(super) status: &'static str,
     pub(super) status_name: String,
@@ -86,9 +96,25 @@ pub(super) struct Vote {
 pub(super) fn filter(query: impl Fn(&str) -> Option<String>) -> (SuspectFilter, Vec<(&'static str, String)>) {
     let mut filter = SuspectFilter::default();
     let mut kept = Vec::new();
-    if let Some(class) = query("class") {
-        kept.push(("class", class.clone()));
-        filter.class = Some(class);
+    if let Some(kind) = query("issue").and_then(|i| IssueKind::parse(&i)) {
+        kept.push(("issue", kind.as_str().to_owned()));
+        filter.issue = Some(kind);
+        if let Some(field) = query("field").and_then(|f| Field::parse(&f)) {
+            kept.push(("field", field.as_str().to_owned()));
+            filter.field = Some(field);
+        }
+    }
+    let named: [(&'static str, &mut Option<String>); 3] =
+        [("class", &mut filter.class), ("given", &mut filter.given), ("suggested", &mut filter.suggested)];
+    for (name, class) in named {
+        if let Some(asked) = query(name) {
+            kept.push((name, asked.clone()));
+            *class = Some(asked);
+        }
+    }
+    if let Some(cluster) = query("cluster").and_then(|c| c.parse::<i32>().ok()) {
+        kept.push(("cluster", cluster.to_string()));
+        filter.cluster = Some(cluster);
     }
     if let Some(d) = query("detector").and_then(|d| Detector::parse(&d)) {
         kept.push(("detector", d.as_str().to_owned()));
@@ -140,18 +166,26 @@ pub(super) fn votes(page: &Reader, agreeing: &[Detector]) -> Vec<Vote> {
 }
 
 impl SuspectRow {
-    pub(super) fn of(page: &Reader, dataset: &str, taxonomy: &Taxonomy, queue: &str, s: &Suspect) -> Self {
+    /// `asked`: the kind of issue that the list is of.
+    pub(super) fn of(
+        page: &Reader,
+        dataset: &str,
+        taxonomy: &Taxonomy,
+        queue: &str,
+        asked: Option<IssueKind>,
+        s: &Suspect,
+    ) -> Self {
         let lang = page.lang;
         let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), s.sample_id);
         let status = status_of(s.review.as_deref());
-        let mut query = vec![("rank", s.rank.to_string())];
+        let mut query = vec![("rank", s.place.to_string())];
         if !queue.is_empty() {
             query.insert(0, ("queue", queue.to_owned()));
         }
         let at = address::sample(dataset, &s.external_id, s.sample_id);
         Self {
             href: format!("{at}?{}", address::query(&query)),
-            rank: lang.number(i64::from(s.rank)),
+            rank: lang.number(i64::from(s.place)),
             title: s.title.clone(),
             external_id: s.external_id.clone(),
             poster: s.has_media.then(|| media("poster")),
@@ -162,7 +196,7 @@ impl SuspectRow {
             suggested: ClassName::of(taxonomy, &s.suggested_class, lang),
             suggested_p: Share::of(s.suggested_p, lang),
             cross_parent: s.reason.cross_parent,
-            reason: messages::reason(lang, &s.reason, taxonomy),
+            reasons: reasons(page, taxonomy, asked, s),
             detectors: votes(page, &s.detectors),
             status,
             status_name: lang.text(&format!("status.{status}")).to_owned(),
@@ -174,6 +208,23 @@ impl SuspectRow {
             flagged: s.flagged,
         }
     }
+}
+
+/// Its issues in words, the one `asked` for first. A near-duplicate with another label is told once. Without
+/// any issue: what speaks for its label.
+fn reasons(page: &Reader, taxonomy: &Taxonomy, asked: Option<IssueKind>, s: &Suspect) -> Vec<String> {
+    let mut shown: Vec<&Issue> = distinct(&s.issues).collect();
+    if shown.is_empty() {
+        return vec![messages::reason(page.lang, &s.reason, taxonomy)];
+    }
+    shown.sort_by_key(|i| Some(i.kind()) != asked); // stable
+    shown.into_iter().map(|i| messages::issue(page.lang, i, &s.reason, taxonomy)).collect()
+}
+
+/// Without near-duplicates where there is a conflict among them, which says more.
+pub(super) fn distinct(issues: &[Issue]) -> impl Iterator<Item = &Issue> {
+    let conflict = issues.iter().any(|i| i.kind() == IssueKind::NearDuplicateConflict);
+    issues.iter().filter(move |i| !conflict || i.kind() != IssueKind::NearDuplicate)
 }
 
 /// The taxonomy as groups of a select.
@@ -220,19 +271,29 @@ pub(super) async fn show(
             }
         },
     };
-    suspects.sort_by_key(|s| s.rank);
+    suspects.sort_by_key(|s| s.place);
+    let counts = match &scan {
+        Some(scan) => store.issue_counts(dataset.id, scan.id, &filter).await?,
+        None => Vec::new(),
+    };
     let href = format!("{}/suspects", address::dataset(&dataset.name));
     let turn = |name: &'static str, rank: Option<i32>| {
         let mut query = kept.clone();
         query.push((name, rank?.to_string()));
         Some(format!("{href}?{}", address::query(&query)))
     };
-    let previous = more_before.then(|| turn("before", suspects.first().map(|s| s.rank))).flatten();
-    let next = more_after.then(|| turn("after", suspects.last().map(|s| s.rank))).flatten();
+    let previous = more_before.then(|| turn("before", suspects.first().map(|s| s.place))).flatten();
+    let next = more_after.then(|| turn("after", suspects.last().map(|s| s.place))).flatten();
     let queue = address::query(&kept);
     render(&SuspectsPage {
         scan: scan.as_ref().map(|s| ScanLine::of(&page, s)),
-        rows: suspects.iter().map(|s| SuspectRow::of(&page, &dataset.name, &taxonomy, &queue, s)).collect(),
+        chips: chips(&page, &href, &kept, &filter, &counts),
+        set: set(&page, &taxonomy, &href, &kept),
+        hidden: kept.iter().filter(|(name, _)| SET.contains(name)).cloned().collect(),
+        rows: suspects
+            .iter()
+            .map(|s| SuspectRow::of(&page, &dataset.name, &taxonomy, &queue, filter.issue, s))
+            .collect(),
         classes: class_groups(&page, &taxonomy, filter.class.as_deref()),
         detectors: picks(&page, &Detector::ALL, Detector::as_str, "detector", filter.detector),
         statuses: status_picks(&page, filter.status),

@@ -9,17 +9,24 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::dataset::*;
+use super::learning::LearningView;
+use super::predictions::PredictionsView;
 use super::*;
+use crate::domain::TextProblem;
+use crate::domain::health::*;
+use crate::domain::issue::{MediaFault, MediaProblem, TextFault};
 use crate::domain::{Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy};
-use crate::domain::{Gap, JobKind, JobState, LabelSource, Note};
+use crate::domain::{Field, Gap, Health, Issue, IssueKind, JobKind, JobState, LabelCount, LabelSource, Note};
 use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
 use crate::store::imports::ImportError;
+use crate::store::issues::ClusterMember;
 use crate::store::jobs::Job;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::Sample;
 use crate::store::scans::{Round, Scan};
 use crate::store::snapshots::Snapshot;
 use crate::store::suspects::Suspect;
+use crate::store::suspects::SuspectFilter;
 use crate::store::trainings::Training;
 
 const CLASSES: [(&str, &str, &str, &str, &str); 9] = [
@@ -66,6 +73,7 @@ fn suspect(i: i64) -> Suspect {
         external_id: format!("clip/{i:04} a"),
         title: title[i as usize % 4].into(),
         rank: i as i32 + 1,
+        place: i as i32 + 1,
         suspicion: p,
         flagged: i < 20,
         given_class: given.into(),
@@ -91,9 +99,97 @@ fn suspect(i: i64) -> Suspect {
             .map(|n| Neighbour { sample_id: 100 + n, similarity: 0.97 - n as f32 * 0.03 })
             .collect(),
         cluster: 3,
+        issues: issues(i),
         review: [None, None, Some("keep"), Some("unsure"), Some("relabel")][i as usize % 5].map(Into::into),
         has_media: true,
         duration_ms: Some(4_800 + 731 * i as i32),
+    }
+}
+
+/// Every kind of issue on one sample or another.
+fn issues(i: i64) -> Vec<Issue> {
+    let label = |class: &str, n: u32| LabelCount { class: class.into(), n };
+    let labels = vec![label("dog", 2), label("lip", 1)];
+    let all = [
+        Issue::Label,
+        Issue::NearDuplicateConflict { n: 3, labels: labels.clone(), samples: vec![101, 102, 103] },
+        Issue::OddField { field: Field::Title, class: "dog".into(), p: 0.93 },
+        Issue::NearDuplicate { n: 3, labels, samples: vec![101, 102, 103] },
+        Issue::Outlier { nearest: 0.12 },
+        Issue::TextQuality {
+            faults: [
+                TextProblem::Repetition,
+                TextProblem::Gibberish,
+                TextProblem::Symbols,
+                TextProblem::Short,
+            ]
+            .map(|problem| TextFault { field: Field::Asr, problem, share: 0.8 })
+            .into(),
+        },
+        Issue::MissingField { fields: vec![Field::Title, Field::Ocr] },
+        Issue::Media {
+            faults: MediaProblem::ALL.map(|problem| MediaFault { problem, value: 0.4, usual: 25.0 }).into(),
+        },
+    ];
+    let kept = |k: usize| i == 1 || k == 0 && i < 20 || k as i64 == i % 8;
+    all.into_iter().enumerate().filter(|(k, _)| kept(*k)).map(|(_, issue)| issue).collect()
+}
+
+fn health() -> Health {
+    let size = |class: &str, n: u32| LabelCount { class: class.into(), n };
+    let level = |sizes: Vec<LabelCount>, rare: Vec<String>| LevelBalance {
+        sizes,
+        rare,
+        even_classes: 5.31,
+        ratio: 8.2,
+        tail: 0.11,
+    };
+    Health {
+        issues: IssueKind::ALL.iter().zip(0..).map(|(k, i)| IssueCount { kind: *k, n: 31 * i }).collect(),
+        cross_parent: 150,
+        within_parent: 64,
+        parents: vec![ParentHealth { node: "skate".into(), n: 812, flagged: 120, cross_parent: 40 }],
+        balance: vec![
+            level(vec![size("skate", 900), size("sign", 12)], vec!["sign".into()]),
+            level(CLASSES.iter().zip(1..).map(|(c, i)| size(c.3, 655 / i)).collect(), vec![]),
+        ],
+        groups: vec![GroupHealth { cluster: 7, n: 31, mean: 0.21, overall: 0.74 }],
+        properties: Property::ALL
+            .iter()
+            .zip(1..)
+            .map(|(property, i)| PropertyHealth {
+                property: *property,
+                score: 0.6 / f64::from(i),
+                accuracy: 0.5,
+                chance: 0.11,
+                known: 3000,
+                told: vec![ToldClass { class: "arm".into(), share: 0.81 }],
+            })
+            .collect(),
+        order: Some(OrderHealth { p_value: 0.005, statistic: 0.31 }),
+        duplicates: Some(DuplicateHealth { groups: 12, samples: 31, exact: 4, conflicts: 3 }),
+        fields: Field::TEXT
+            .map(|field| FieldHealth {
+                field,
+                missing: 17,
+                missing_is_issue: field == Field::Title,
+                problems: TextProblem::ALL.map(|problem| ProblemCount { problem, n: 5 }).into(),
+                odd: 2,
+            })
+            .into(),
+    }
+}
+
+fn cluster() -> Cluster {
+    Cluster {
+        cluster: 7,
+        n: 31,
+        words: ["滑板", "ollie", "起跳"].map(Into::into).into(),
+        class: "ollie".into(),
+        purity: 0.74,
+        minority: 8,
+        labels: vec![LabelCount { class: "kickflip".into(), n: 6 }, LabelCount { class: "dog".into(), n: 2 }],
+        underperforms: true,
     }
 }
 
@@ -127,6 +223,8 @@ fn sample(i: i64, class: &str) -> Sample {
         label_author: Some("import".into()),
         decided_at: Some(at(9)),
         review: None,
+        flagged_by: vec![],
+        excluded_by: vec!["too short".into()],
     }
 }
 
@@ -164,15 +262,16 @@ fn scan() -> Scan {
         job_id: None,
         n_samples: 3_088,
         n_flagged: 214,
-        summary: json!({"noise": {
+        summary: json!({"health": health(), "noise": {
             "estimated_errors": 231, "estimated_rate": 0.0748,
+            "count": {"estimate": 231, "low": 180, "high": 290, "posterior": 244.2, "surest": 231.0},
             "classes": CLASSES.map(|c| c.3),
             "per_class": [
-                {"class": 0, "n": 410, "label_noise": 0.21, "inverse_label_noise": 0.06},
+                {"class": 0, "n": 410, "label_noise": 0.21, "label_noise_low": 0.17, "label_noise_high": 0.25, "inverse_label_noise": 0.06},
                 {"class": 3, "n": 655, "label_noise": 0.09, "inverse_label_noise": 0.12},
                 {"class": 7, "n": 120, "label_noise": 0.31, "inverse_label_noise": 0.02},
                 {"class": 1, "n": 388, "label_noise": 0.04, "inverse_label_noise": 0.17}],
-            "overlapping": [{"a": 0, "b": 1, "count": 61}, {"a": 2, "b": 7, "count": 22}]}}),
+            "overlapping": [{"a": 0, "b": 1, "count": 61, "labelled_a": 40}, {"a": 2, "b": 7, "count": 22}]}}),
         scores_blob: "x".into(),
         created_at: at(11),
     }
@@ -271,6 +370,38 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         blob: "x".into(),
         created_at: at(11),
     };
+    let predictions = crate::store::predictions::PredictionSet {
+        id: Uuid::nil(),
+        snapshot_id: snapshot.id.clone(),
+        model: "swin-b, 5 folds".into(),
+        author: "local".into(),
+        n_rows: 3_088,
+        n_classes: 9,
+        n_left_out: 0,
+        blob: "x".into(),
+        created_at: at(11),
+    };
+    let share = |n, hits, low, high| crate::detect::audits::Share { n, hits, low, high };
+    let learning = crate::jobs::rerank::Learning {
+        reviews: 312,
+        needed: 200,
+        model: Some(crate::detect::meta::MetaReport {
+            reviews: 300,
+            wrong: 188,
+            adopted: true,
+            log_loss: 0.412,
+            log_loss_before: 0.633,
+            auroc: 0.871,
+            auroc_before: 0.702,
+            c: 0.1,
+            coefficients: vec![0.5],
+        }),
+        audited: crate::detect::audits::Audited {
+            wrong: share(30, 3, 0.035, 0.256),
+            precision: share(6, 4, 0.3, 0.903),
+        },
+        errors: Some(crate::jobs::rerank::Errors { estimate: 61, low: 40, high: 88 }),
+    };
     let jobs = || {
         vec![
             jobs::JobView::of(&page, &job(JobKind::Scan, JobState::Running), Some(name)),
@@ -286,6 +417,14 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         code: "unknown_label".into(),
         message: "label \"skate_olie\" is not a class of the taxonomy; did you mean \"ollie\"?".into(),
     };
+    let members: Vec<ClusterMember> = (0..6)
+        .map(|i| ClusterMember {
+            cluster: 7,
+            sample_id: 100 + i,
+            external_id: format!("clip/{i}"),
+            title: "Ollie".into(),
+        })
+        .collect();
     let s = suspect(1);
     let found = |i: usize| ["ollie", "dog", "dog", "arm", "dog", "eye"][i];
     let bad = Sample {
@@ -302,6 +441,14 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             .flat_map(|f| {
                 (0..6).map(|i| {
                     sample::NeighbourView::of(&page, name, &t, f, &self::sample(101 + i as i64, found(i)))
+                })
+            })
+            .collect(),
+        duplicates: finding
+            .iter()
+            .flat_map(|f| {
+                (0..3).map(|i| {
+                    sample::DuplicateView::of(&page, name, &t, f, &self::sample(101 + i as i64, found(i)))
                 })
             })
             .collect(),
@@ -364,6 +511,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 snapshots: vec![SnapshotView::of(&page, &snapshot)],
                 trainings: vec![TrainingView::of(&training(1, 0.0), href)],
                 exports: vec![],
+                learning: Some(LearningView::of(&page, &learning, 3_088)),
+                predictions: PredictionsView::of(&page, &[predictions], &format!("/api/v1{href}"), None),
             }),
         ),
         (
@@ -372,8 +521,17 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 dataset: name.into(),
                 href: format!("{href}/suspects"),
                 scan: Some(suspects::ScanLine::of(&page, &scan())),
+                chips: suspects::chips(
+                    &page,
+                    &format!("{href}/suspects"),
+                    &[("status", "open".into())],
+                    &SuspectFilter::default(),
+                    &health().issues,
+                ),
+                set: vec![],
+                hidden: vec![],
                 rows: (0..30)
-                    .map(|i| suspects::SuspectRow::of(&page, name, &t, "status=open", &suspect(i)))
+                    .map(|i| suspects::SuspectRow::of(&page, name, &t, "status=open", None, &suspect(i)))
                     .collect(),
                 classes: suspects::class_groups(&page, &t, None),
                 detectors: suspects::picks(&page, &Detector::ALL, Detector::as_str, "detector", None),
@@ -384,6 +542,20 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 previous: None,
                 next: Some(format!("{href}/suspects?after=30")),
                 page: page.clone(),
+            }),
+        ),
+        ("health", html(&health::view(page.clone(), name.into(), &t, Some(&scan())))),
+        ("health-none", html(&health::view(page.clone(), name.into(), &t, None))),
+        (
+            "clusters",
+            html(&clusters::ClustersPage {
+                page: page.clone(),
+                dataset: name.into(),
+                dataset_href: href.into(),
+                scanned: true,
+                clusters: vec![clusters::ClusterView::of(&page, name, &t, &cluster(), &members)],
+                first: None,
+                next: Some(format!("{href}/clusters?after=7")),
             }),
         ),
         (
@@ -399,6 +571,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 classes: suspects::class_groups(&page, &t, Some("eye")),
                 splits: suspects::picks(&page, &Split::ALL, Split::as_str, "split", Some(Split::Train)),
                 gaps: suspects::picks(&page, &Gap::ALL, Gap::as_str, "gap", None),
+                rules: vec![suspects::Pick { value: "short".into(), name: "short".into(), chosen: true }],
+                exclusions: vec![],
                 filtered: true,
                 first: Some(format!("{href}/samples")),
                 next: Some(format!("{href}/samples?after=4")),
@@ -484,12 +658,15 @@ fn text_from_data_cannot_become_markup() {
     let t = taxonomy();
     let evil = "\"><img src=x onerror=alert(1)>";
     let s = Suspect { title: evil.into(), external_id: evil.into(), ..suspect(0) };
-    let row = suspects::SuspectRow::of(&page, "d", &t, "", &s);
+    let row = suspects::SuspectRow::of(&page, "d", &t, "", None, &s);
     assert!(row.href.starts_with("/datasets/d/samples/%22%3E%3Cimg%20"));
     let html = suspects::SuspectsPage {
         dataset: "d".into(),
         href: "/datasets/d/suspects".into(),
         scan: Some(suspects::ScanLine::of(&page, &scan())),
+        chips: vec![],
+        set: vec![],
+        hidden: vec![("cluster", evil.into())],
         rows: vec![row],
         classes: vec![],
         detectors: vec![],
