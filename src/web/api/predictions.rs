@@ -8,10 +8,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::author;
 use super::uploads::read_form;
-use super::{check_author, default_author};
 use crate::jobs::{Services, predictions};
 use crate::store::predictions::PredictionSet;
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::Path;
 use crate::web::idempotency::{self, Key};
@@ -55,6 +56,7 @@ struct PredictionsForm {
         headers(("Location" = String, description = "Its address")))))]
 async fn create(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path((dataset, snapshot)): Path<(String, String)>,
     key: Option<Key>,
     request: Request,
@@ -80,8 +82,7 @@ async fn create(
         let why = format!("the model's name is 1 to {MAX_MODEL} characters without control characters");
         return Err(Problem::invalid("model", "model", why));
     }
-    let author = form.values.remove("author").unwrap_or_else(default_author);
-    check_author(&author)?;
+    let author = author(&viewer, form.values.remove("author"))?;
     let file = form
         .files
         .remove("array")

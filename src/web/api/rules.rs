@@ -7,12 +7,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::{Accepted, accepted, check_author, default_author};
+use super::{Accepted, accepted, author};
 use crate::jobs::Services;
 use crate::jobs::rule::RulePreview;
 use crate::jobs::rule::fields::FIELDS;
 use crate::store::jobs::Job;
 use crate::store::rules::{Rule, RuleRun, RunFilter};
+use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Json, JsonOrDefault, Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -39,10 +40,10 @@ struct RuleRequest {
     name: String,
     /// `[name:] flag | relabel "class" | exclude when condition`; at most 4 KiB.
     rule: String,
-    /// Who writes it.
-    #[serde(default = "default_author")]
+    /// Only before there are accounts; then it is whoever asks.
+    #[serde(default)]
     #[schema(default = "local", min_length = 1, max_length = 100)]
-    author: String,
+    author: Option<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -52,18 +53,13 @@ struct RuleText {
     rule: String,
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct RunRequest {
-    /// Who applies or undoes.
+    /// Only before there are accounts; then it is whoever asks.
+    #[serde(default)]
     #[schema(default = "local", min_length = 1, max_length = 100)]
-    author: String,
-}
-
-impl Default for RunRequest {
-    fn default() -> Self {
-        Self { author: default_author() }
-    }
+    author: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -111,12 +107,13 @@ async fn list(
     responses((status = 201, description = "Kept", body = Rule, headers(("Location" = String, description = "The rule")))))]
 async fn create(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path(dataset): Path<String>,
     Json(request): Json<RuleRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], axum::Json<Rule>), Problem> {
-    check_author(&request.author)?;
+    let author = author(&viewer, request.author)?;
     let dataset = services.store.dataset(&dataset).await?;
-    let rule = services.create_rule(dataset.id, &request.name, &request.rule, &request.author).await?;
+    let rule = services.create_rule(dataset.id, &request.name, &request.rule, &author).await?;
     let at = format!("/api/v1/datasets/{}/rules/{}", dataset.id, rule.id);
     Ok((StatusCode::CREATED, [(header::LOCATION, at)], axum::Json(rule)))
 }
@@ -193,12 +190,13 @@ async fn runs(
     responses((status = 202, description = "Queued", body = Job, headers(("Location" = String, description = "The job")))))]
 async fn apply(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path((dataset, rule)): Path<(String, Uuid)>,
     JsonOrDefault(request): JsonOrDefault<RunRequest>,
 ) -> Result<Accepted, Problem> {
-    check_author(&request.author)?;
+    let author = author(&viewer, request.author)?;
     let dataset = services.store.dataset(&dataset).await?;
-    let job = services.enqueue_rule_run(dataset.id, rule, &request.author).await?;
+    let job = services.enqueue_rule_run(dataset.id, rule, &author).await?;
     accepted(&services, job).await
 }
 
@@ -223,12 +221,13 @@ async fn run(
     responses((status = 202, description = "Queued", body = Job, headers(("Location" = String, description = "The job")))))]
 async fn undo(
     State(services): State<Services>,
+    Who(viewer): Who,
     Path((dataset, run)): Path<(String, Uuid)>,
     JsonOrDefault(request): JsonOrDefault<RunRequest>,
 ) -> Result<Accepted, Problem> {
-    check_author(&request.author)?;
+    let author = author(&viewer, request.author)?;
     let dataset = services.store.dataset(&dataset).await?;
-    let job = services.enqueue_rule_undo(dataset.id, run, &request.author).await?;
+    let job = services.enqueue_rule_undo(dataset.id, run, &author).await?;
     accepted(&services, job).await
 }
 
