@@ -6,6 +6,9 @@
 
 use std::collections::HashMap;
 
+/// Among at least this many clusters a word of more than a quarter of them tells none from the rest: "the", 一个.
+const ENOUGH: usize = 8;
+
 /// Counts words by cluster, one text at a time; memory for the distinct words of each cluster.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterWords {
@@ -34,7 +37,7 @@ impl ClusterWords {
     }
 
     /// The `most` words of largest weight of each cluster, heaviest first, equals in the order of their
-    /// letters. A word counted once in the whole cluster names nothing. Clusters up to the largest number
+    /// letters. A word counted once in the whole cluster names nothing, nor does one that is everywhere. Clusters up to the largest number
     /// given; without words an empty list. O(distinct words by cluster).
     pub fn top(&self, most: usize) -> Vec<Vec<String>> {
         let mut words = vec![""; self.numbers.len()];
@@ -44,11 +47,14 @@ impl ClusterWords {
             overall[number as usize] += u64::from(n);
         }
         let filled = self.counts.iter().filter(|c| !c.is_empty()).count().max(1);
+        let mut clusters = vec![0usize; words.len()];
+        self.counts.iter().flat_map(HashMap::keys).for_each(|&number| clusters[number as usize] += 1);
+        let everywhere = |number: u32| filled >= ENOUGH && clusters[number as usize] * 4 > filled;
         let mean = overall.iter().sum::<u64>() as f64 / filled as f64;
         let of = |counts: &HashMap<u32, u32>| {
             let mut weighed: Vec<(f64, &str)> = counts
                 .iter()
-                .filter(|(_, n)| **n > 1)
+                .filter(|&(&number, &n)| n > 1 && !everywhere(number))
                 .map(|(&number, &n)| {
                     let idf = (mean / overall[number as usize] as f64).ln_1p();
                     (f64::from(n) * idf, words[number as usize])
@@ -87,6 +93,14 @@ mod tests {
         let words = counted(&[(0, "x y y z z once"), (1, "滑板 滑板 教学")]);
         assert_eq!(words.top(9), [vec!["y", "z"], vec!["滑板"]]);
         assert_eq!(ClusterWords::default().top(3), Vec::<Vec<String>>::new());
+    }
+
+    #[test]
+    fn words_of_every_other_cluster_name_none() {
+        let texts: Vec<(u32, String)> = (0..8).map(|c| (c, format!("w{c} w{c} the the the the"))).collect();
+        let texts: Vec<(u32, &str)> = texts.iter().map(|(c, t)| (*c, t.as_str())).collect();
+        assert_eq!(counted(&texts).top(2)[3], ["w3"]);
+        assert_eq!(counted(&texts[..7]).top(2)[3], ["w3", "the"]);
     }
 
     proptest! {

@@ -142,7 +142,7 @@ async fn labels_and_findings_need_a_sample_of_their_own_dataset() {
     let foreign = app.sample_ids(e).await[0];
     let moved = sqlx::query(
         "insert into findings select scan_id, $2, 99, suspicion, flagged, given_class, suggested_class, suggested_p,
-           self_confidence, normalized_margin, detectors, reason, neighbours, cluster
+           self_confidence, normalized_margin, detectors, reason, neighbours, cluster, 99, null
          from findings where scan_id = $1 and rank = 1",
     )
     .bind(scan)

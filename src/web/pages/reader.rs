@@ -166,6 +166,9 @@ impl Reader {
 
     /// Who said something; authors that are not people are worded.
     pub(crate) fn author(&self, author: &str) -> String {
+        if let Some(name) = author.strip_prefix("rule:") {
+            return self.t1("author.by_rule", "name", name);
+        }
         self.lang.find(&format!("author.{author}")).unwrap_or(author).to_owned()
     }
 

@@ -59,6 +59,8 @@ pub(super) struct RulesPage {
     preview: Option<PreviewView>,
     rules: Vec<RuleRow>,
     runs: Vec<RunRow>,
+    /// A rule, shown where none is typed.
+    placeholder: &'static str,
     examples: Vec<(String, String)>,
     operators: Vec<(&'static str, String)>,
     fields: Vec<FieldRow>,
@@ -314,6 +316,7 @@ pub(super) async fn show(
         preview,
         rules: rules.iter().map(|r| RuleRow::of(&page, &taxonomy, &href, &samples, r)).collect(),
         runs: runs.iter().map(|r| RunRow::of(&page, &taxonomy, &samples, r)).collect(),
+        placeholder: EXAMPLES[0].1,
         examples: EXAMPLES.into_iter().map(example).collect(),
         operators: OPERATORS.map(|(op, key)| (op, page.t(key).to_owned())).into(),
         fields: field_rows(&page),
