@@ -75,7 +75,7 @@ async fn review(app: &TestApp, w: &World, suspect: &Value) {
 }
 
 async fn reranks(app: &TestApp, dataset: Uuid) -> Vec<tamis::store::jobs::Job> {
-    let jobs = app.services.store.jobs(Some(dataset), None, 100).await.unwrap().items;
+    let jobs = app.services.store.jobs(None, Some(dataset), None, 100).await.unwrap().items;
     jobs.into_iter().filter(|j| j.kind == JobKind::Rerank).collect()
 }
 
@@ -218,6 +218,6 @@ async fn every_tenth_is_an_audit_and_they_estimate_what_nobody_looked_at() {
     let (_, scan) = scanned(&app, &w).await;
     let placed = app.services.store.placed(scan).await.unwrap();
     assert!(placed.iter().all(|p| p.place == p.rank && p.audit.is_none()));
-    let job = app.services.store.jobs(None, None, 1).await.unwrap().items;
+    let job = app.services.store.jobs(None, None, None, 1).await.unwrap().items;
     assert_eq!(job[0].state, JobState::Succeeded);
 }
