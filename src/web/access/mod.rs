@@ -31,6 +31,10 @@ const FORM_TOKEN: &str = "x-form-token";
 #[derive(Clone, Debug)]
 pub(crate) struct Who(pub(crate) Viewer);
 
+/// What the person is in the team of the dataset that the address lies in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct As(pub(crate) Option<Role>);
+
 impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = Problem;
 
@@ -102,6 +106,7 @@ pub(crate) async fn gate(
             check_form_token(&request, matched.as_str())?;
         }
         request.extensions_mut().insert(Who(viewer));
+        request.extensions_mut().insert(As(role));
     }
     Ok(next.run(request).await)
 }

@@ -12,9 +12,9 @@ use chrono::{DateTime, Utc};
 
 use super::address;
 use super::error::Failure;
-use crate::domain::Viewer;
+use crate::domain::{Role, Viewer};
 use crate::messages::Lang;
-use crate::web::access::{Who, secrets, session_of};
+use crate::web::access::{As, Who, secrets, session_of};
 use crate::web::assets;
 
 /// Light or dark, or whatever the system says.
@@ -56,6 +56,7 @@ pub(crate) struct Reader {
     pub(crate) theme: Theme,
     /// Who is signed in; `None` on pages that are open to all.
     who: Option<Viewer>,
+    role: Option<Role>,
     form_token: String,
     path: String,
     query: Vec<(String, String)>,
@@ -83,7 +84,7 @@ impl Reader {
         let theme =
             asked("theme").or_else(|| cookie("theme")).and_then(|t| Theme::parse(&t)).unwrap_or_default();
         let form_token = session_of(headers).map(secrets::form_token).unwrap_or_default();
-        Self { lang, theme, who: None, form_token, path: uri.path().to_owned(), query }
+        Self { lang, theme, who: None, role: None, form_token, path: uri.path().to_owned(), query }
     }
 
     /// Name of whoever is signed in with an account.
@@ -93,6 +94,11 @@ impl Reader {
 
     pub(crate) fn account_id(&self) -> Option<uuid::Uuid> {
         self.who.as_ref().and_then(|w| w.account)
+    }
+
+    /// What only leads may do is worth showing.
+    pub(crate) fn leads(&self) -> bool {
+        self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
     pub(crate) fn admin(&self) -> bool {
@@ -207,7 +213,8 @@ impl<S: Sync> FromRequestParts<S> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let who = parts.extensions.get::<Who>().map(|Who(viewer)| viewer.clone());
-        Ok(Self { who, ..Self::of(&parts.uri, &parts.headers) })
+        let role = parts.extensions.get::<As>().and_then(|As(role)| *role);
+        Ok(Self { who, role, ..Self::of(&parts.uri, &parts.headers) })
     }
 }
 
