@@ -12,6 +12,19 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// What clients rely on.
 const PROMISED: &[&str] = &[
+    "get /api/v1/account",
+    "post /api/v1/account/password",
+    "get /api/v1/account/tokens",
+    "post /api/v1/account/tokens",
+    "delete /api/v1/account/tokens/{token}",
+    "get /api/v1/accounts",
+    "post /api/v1/accounts",
+    "patch /api/v1/accounts/{account}",
+    "get /api/v1/audit",
+    "get /api/v1/datasets/{dataset}/audit",
+    "get /api/v1/datasets/{dataset}/members",
+    "put /api/v1/datasets/{dataset}/members/{account}",
+    "delete /api/v1/datasets/{dataset}/members/{account}",
     "get /api/v1/datasets",
     "get /api/v1/datasets/{dataset}",
     "delete /api/v1/datasets/{dataset}",
@@ -145,7 +158,7 @@ async fn the_document_is_whole_and_consistent() {
             }
         }
         let key = parameters.iter().any(|p| p["name"] == "Idempotency-Key");
-        assert_eq!(key, method == "post", "{at}");
+        assert_eq!(key, method == "post" && !path.starts_with("/api/v1/account"), "{at}");
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
             **Long work** (imports, encodes, scans, trainings, exports, rules) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
-            **Sending again**: every POST takes an `Idempotency-Key`; the same key with the same body gets the \
+            **Sending again**: every POST but those of accounts takes an `Idempotency-Key`; the same key with the same body gets the \
             first answer again and does nothing twice.\n\n\
             **Sample ids** in addresses are external ids, percent-encoded as one path segment (`/` as `%2F`), \
             or `%23` and the internal id."
@@ -88,8 +88,9 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(trainings::router())
         .merge(exports::router())
         .merge(jobs::router())
-        .merge(people::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
+        // not kept to be said again: these answers hold secrets
+        .merge(people::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             imports::router()
