@@ -176,6 +176,10 @@ async fn each_address_knows_strangers_and_roles() {
         let body = (method != Method::GET).then(|| json!({}));
         let strange = app.as_(&stranger, method.clone(), &real, body.clone()).await;
         assert_eq!(strange.status, StatusCode::NOT_FOUND, "stranger: {method} {path}");
+        // an open stream has no end to wait for
+        if path.ends_with("/events") {
+            continue;
+        }
         let small = app.as_(&annotator, method.clone(), &real, body).await;
         let forbidden = (method != Method::GET && !allowed.iter().any(|a| path.ends_with(a)))
             || leads.iter().any(|l| path.contains(l));
