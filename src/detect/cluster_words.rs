@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-/// Among at least this many clusters a word of more than a quarter of them tells none from the rest: "the", 一个.
+/// Among at least this many clusters a word of more than half of them tells none from the rest: "the", 一个.
 const ENOUGH: usize = 8;
 
 /// Counts words by cluster, one text at a time; memory for the distinct words of each cluster.
@@ -49,7 +49,7 @@ impl ClusterWords {
         let filled = self.counts.iter().filter(|c| !c.is_empty()).count().max(1);
         let mut clusters = vec![0usize; words.len()];
         self.counts.iter().flat_map(HashMap::keys).for_each(|&number| clusters[number as usize] += 1);
-        let everywhere = |number: u32| filled >= ENOUGH && clusters[number as usize] * 4 > filled;
+        let everywhere = |number: u32| filled >= ENOUGH && clusters[number as usize] * 2 > filled;
         let mean = overall.iter().sum::<u64>() as f64 / filled as f64;
         let of = |counts: &HashMap<u32, u32>| {
             let mut weighed: Vec<(f64, &str)> = counts
