@@ -5,22 +5,13 @@ create table accounts (
     id              uuid primary key,
     -- what labels and reviews carry as their author; never given to another person
     name            text not null constraint accounts_name_format check (name ~ '^[^[:cntrl:][:space:]]([^[:cntrl:]]{0,98}[^[:cntrl:][:space:]])?$'),
-    -- PHC string; null: signs in elsewhere (OpenID Connect), or not yet
+    -- PHC string; null: cannot sign in
     password_hash   text,
     admin           boolean not null default false,
     disabled_at     timestamptz,
     created_at      timestamptz not null default now()
 );
 create unique index accounts_name_key on accounts (lower(name));
-
--- One person's identity at an OpenID Connect provider.
-create table identities (
-    issuer          text not null,
-    subject         text not null,
-    account_id      uuid not null references accounts on delete cascade,
-    created_at      timestamptz not null default now(),
-    primary key (issuer, subject)
-);
 
 create table members (
     dataset_id      uuid not null references datasets on delete cascade,

@@ -226,56 +226,6 @@ impl Store {
         Ok(account)
     }
 
-    /// The account of an identity at a provider; made on first sight where `name` is given, with
-    /// another name when that one is taken.
-    pub async fn account_of_identity(
-        &self,
-        issuer: &str,
-        subject: &str,
-        name: Option<&str>,
-    ) -> Result<Option<Account>> {
-        let mut tx = self.pool.begin().await?;
-        let known = sqlx::query_as!(
-            Account,
-            "select a.id, a.name, a.admin, a.disabled_at, a.created_at from identities i
-             join accounts a on a.id = i.account_id where i.issuer = $1 and i.subject = $2",
-            issuer,
-            subject
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let (None, Some(name)) = (&known, name) else { return Ok(known) };
-        for nth in 1..100 {
-            let tried = if nth == 1 { name.to_owned() } else { format!("{name} {nth}") };
-            let made = sqlx::query_as!(
-                Account,
-                "insert into accounts (id, name) values ($1, $2) on conflict do nothing
-                 returning id, name, admin, disabled_at, created_at",
-                Uuid::now_v7(),
-                tried
-            )
-            .fetch_optional(&mut *tx)
-            .await?;
-            if let Some(account) = made {
-                sqlx::query!(
-                    "insert into identities (issuer, subject, account_id) values ($1, $2, $3)",
-                    issuer,
-                    subject,
-                    account.id
-                )
-                .execute(&mut *tx)
-                .await?;
-                tx.commit().await?;
-                return Ok(Some(account));
-            }
-        }
-        Err(StoreError::Rule {
-            field: "name",
-            code: "name_taken",
-            message: format!("{name:?}: a hundred people have this name already"),
-        })
-    }
-
     /// Seconds until one of these keys (an account's name, a network address) may try again; 0 now.
     pub async fn sign_in_wait(&self, keys: &[String]) -> Result<i64> {
         let rows = sqlx::query!(
