@@ -19,8 +19,10 @@ pub struct Account {
     pub created_at: DateTime<Utc>,
 }
 
-/// Failures that cost nothing; each one after them doubles the wait.
-const FREE_FAILURES: i32 = 5;
+/// Failures by one name that cost nothing; each one after them doubles the wait.
+pub const FREE_BY_NAME: i32 = 5;
+/// The same by one network address: a whole office may stand behind it.
+pub const FREE_BY_ADDRESS: i32 = 50;
 /// Longest wait, in seconds.
 const LONGEST_WAIT: i64 = 900;
 
@@ -227,7 +229,8 @@ impl Store {
     }
 
     /// Seconds until one of these keys (an account's name, a network address) may try again; 0 now.
-    pub async fn sign_in_wait(&self, keys: &[String]) -> Result<i64> {
+    /// The first `free` failures cost nothing.
+    pub async fn sign_in_wait(&self, keys: &[String], free: i32) -> Result<i64> {
         let rows = sqlx::query!(
             r#"select failures, extract(epoch from now() - last_at)::bigint as "ago!" from sign_in_failures
                where key = any($1)"#,
@@ -235,7 +238,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.iter().map(|r| wait_after(r.failures) - r.ago).max().unwrap_or(0).max(0))
+        Ok(rows.iter().map(|r| wait_after(r.failures, free) - r.ago).max().unwrap_or(0).max(0))
     }
 
     /// Counts one more failure for each key; a day without any forgets the older ones.
@@ -262,22 +265,22 @@ impl Store {
 }
 
 /// Seconds that this many failures cost.
-fn wait_after(failures: i32) -> i64 {
-    if failures < FREE_FAILURES {
+fn wait_after(failures: i32, free: i32) -> i64 {
+    if failures < free {
         return 0;
     }
-    let doublings = u32::try_from(failures - FREE_FAILURES).unwrap_or(0).min(20);
+    let doublings = u32::try_from(failures - free).unwrap_or(0).min(20);
     (1_i64 << doublings).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::wait_after;
+    use super::{FREE_BY_NAME, wait_after};
 
     #[test]
     fn guessing_gets_slower() {
-        let waits: Vec<i64> = (0..8).map(wait_after).collect();
+        let waits: Vec<i64> = (0..8).map(|n| wait_after(n, FREE_BY_NAME)).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 1, 2, 4]);
-        assert_eq!(wait_after(1000), 900);
+        assert_eq!(wait_after(1000, FREE_BY_NAME), 900);
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::check_author;
 use crate::domain::{Role, Scope, Viewer};
 use crate::jobs::Services;
-use crate::store::accounts::Account;
+use crate::store::accounts::{Account, FREE_BY_NAME};
 use crate::store::members::{AuditEvent, Member};
 use crate::store::sessions::ApiToken;
 use crate::web::access::{Who, secrets, session_of};
@@ -114,7 +114,7 @@ async fn change_password(
 
 /// 429 while one of the keys has to wait.
 pub(crate) async fn check_wait(services: &Services, keys: &[String]) -> Result<(), Problem> {
-    let wait = services.store.sign_in_wait(keys).await?;
+    let wait = services.store.sign_in_wait(keys, FREE_BY_NAME).await?;
     if wait == 0 {
         return Ok(());
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::error::PageError;
 use super::{Reader, render};
 use crate::jobs::Services;
+use crate::store::accounts::{FREE_BY_ADDRESS, FREE_BY_NAME};
 use crate::web::access::{COOKIE, secrets, session_of, wrong_form_token};
 use crate::web::api::people::check_name;
 use crate::web::error::Problem;
@@ -82,7 +83,8 @@ pub(super) async fn sign_in(
     };
     let account_key = format!("account:{}", form.name.to_lowercase());
     let keys = [account_key.clone(), format!("address:{}", peer(&extensions))];
-    let wait = services.store.sign_in_wait(&keys).await?;
+    let by_name = services.store.sign_in_wait(&keys[..1], FREE_BY_NAME).await?;
+    let wait = by_name.max(services.store.sign_in_wait(&keys[1..], FREE_BY_ADDRESS).await?);
     if wait > 0 {
         let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, page.t1("sign_in.wait", "seconds", wait))?;
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
@@ -117,7 +119,7 @@ pub(super) async fn setup(
     Form(form): Form<Setup>,
 ) -> Result<Response, PageError> {
     let keys = [format!("setup:{}", peer(&extensions))];
-    let wait = services.store.sign_in_wait(&keys).await?;
+    let wait = services.store.sign_in_wait(&keys, FREE_BY_ADDRESS).await?;
     let error = if wait > 0 {
         page.t1("sign_in.wait", "seconds", wait)
     } else if check_name("name", &form.name).is_err() {
