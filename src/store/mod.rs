@@ -7,6 +7,7 @@ pub mod datasets;
 pub mod embeddings;
 pub mod exports;
 pub mod idempotency;
+pub mod identities;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
@@ -21,6 +22,7 @@ pub mod sessions;
 pub mod snapshots;
 pub mod suspects;
 pub mod trainings;
+pub mod webhooks;
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     // pages
     ("GET", "/sign-in", Open),
     ("POST", "/sign-in", Open),
+    ("GET", "/sign-in/oidc", Open),
+    ("GET", "/sign-in/oidc/callback", Open),
     ("GET", "/setup", Open),
     ("POST", "/setup", Open),
     ("POST", "/sign-out", Open),
@@ -33,6 +35,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/samples/{key}", View),
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
+    ("GET", "/datasets/{name}/webhooks", Manage),
     // media and health
     ("GET", "/media/{dataset}/{sample}", View),
     ("GET", "/poster/{dataset}/{sample}", View),
@@ -53,6 +56,12 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("PUT", "/api/v1/datasets/{dataset}/members/{account}", Manage),
     ("DELETE", "/api/v1/datasets/{dataset}/members/{account}", Manage),
     ("GET", "/api/v1/datasets/{dataset}/audit", Manage),
+    ("GET", "/api/v1/datasets/{dataset}/webhooks", Manage),
+    ("POST", "/api/v1/datasets/{dataset}/webhooks", Manage),
+    ("DELETE", "/api/v1/datasets/{dataset}/webhooks/{webhook}", Manage),
+    ("POST", "/api/v1/datasets/{dataset}/webhooks/{webhook}/ping", Manage),
+    ("GET", "/api/v1/datasets/{dataset}/webhooks/{webhook}/deliveries", Manage),
+    ("POST", "/api/v1/datasets/{dataset}/webhooks/{webhook}/deliveries/{delivery}/redeliver", Manage),
     // datasets and samples
     ("GET", "/api/openapi.json", SignedIn),
     ("GET", "/api/v1/datasets", SignedIn),
