@@ -258,7 +258,9 @@ async fn where_admins_make_accounts_their_owners_connect_them() {
     assert_eq!((connected.status, connected.header("location")), (StatusCode::SEE_OTHER, "/account"));
     assert_eq!(name_of(&app, &sign_in(&app, &provider).await).await, "li");
     // one identity, one account
-    assert_eq!(connect(&ada).await.status, StatusCode::CONFLICT);
+    let taken = connect(&ada).await;
+    assert_eq!(taken.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(String::from_utf8_lossy(&taken.bytes).contains("belongs to another account"));
     // who began is not who came back
     let (away, own) = depart(&app, "/sign-in/oidc?connect=yes", &[&ada.cookie]).await;
     let swapped = get_with(&app, &provider.agree(&away), &[&own, &li.cookie]).await;

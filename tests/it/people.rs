@@ -144,7 +144,7 @@ async fn each_address_knows_strangers_and_roles() {
 
     // what an annotator does besides reading
     let allowed = ["/reviews"];
-    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit"];
+    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
     let mut of_datasets = 0;
     for (method, path) in addresses {
         let real = path

@@ -12,6 +12,7 @@ use super::Reader;
 use super::error::PageError;
 use super::sign_in::{SignInPage, begin_session, cookie_named, local_path};
 use crate::jobs::Services;
+use crate::store::StoreError;
 use crate::store::accounts::Account;
 use crate::store::identities::Attempt;
 use crate::web::access::oidc::{self, Person};
@@ -135,7 +136,11 @@ async fn connect(
     let Some(viewer) = viewer.filter(|v| v.account == Some(account)) else {
         return refuse(services, page, "sign_in.provider_stale");
     };
-    services.store.connect_identity(&person.issuer, &person.subject, account).await?;
+    match services.store.connect_identity(&person.issuer, &person.subject, account).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) => return refuse(services, page, "sign_in.identity_taken"),
+        Err(e) => return Err(e.into()),
+    }
     let facts = serde_json::json!({"account_id": account, "issuer": person.issuer});
     services.store.audit(&viewer.name, "identity_connected", None, &facts).await?;
     let mut response = Redirect::to("/account").into_response();
