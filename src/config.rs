@@ -30,6 +30,7 @@ pub struct Config {
     pub scan: Scan,
     pub webhooks: Webhooks,
     pub oidc: Oidc,
+    pub review: Review,
     pub native: Native,
 }
 
@@ -113,6 +114,12 @@ impl Oidc {
     pub fn enabled(&self) -> bool {
         !self.issuer.is_empty()
     }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    pub lease_minutes: i32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -241,6 +248,7 @@ impl Config {
         if self.oidc.enabled() && self.oidc.client_id.is_empty() {
             return Err(ConfigError::Invalid { key: "oidc.client_id", rule: "is empty".into() });
         }
+        at_least("review.lease_minutes", usize::try_from(self.review.lease_minutes).unwrap_or(0), 1)?;
         at_least("scan.folds", self.scan.folds, 2)?;
         at_least("scan.neighbours", self.scan.neighbours, 1)?;
         if !["cpu", "cuda", "tensorrt"].contains(&self.encode.provider.as_str()) {
