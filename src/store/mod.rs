@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
+pub mod guides;
 pub mod idempotency;
 pub mod imports;
 pub mod issues;

@@ -10,7 +10,7 @@ use crate::support::{Answer, TestApp};
 const PASSWORD: &str = "a long password";
 
 /// Somebody signed in, as a browser holds it.
-struct Session {
+pub(crate) struct Session {
     cookie: String,
     form_token: String,
 }
@@ -30,7 +30,7 @@ fn form(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
 
 impl TestApp {
     /// The set-up page, as whoever started the service would use it.
-    async fn first_admin(&self) -> Session {
+    pub(crate) async fn first_admin(&self) -> Session {
         let code = tamis::web::setup_code(&self.services).await.unwrap().unwrap();
         let answer =
             self.send(form("/setup", &[("code", &code), ("name", "ada"), ("password", PASSWORD)])).await;
@@ -55,7 +55,7 @@ impl TestApp {
         Session { cookie, form_token: form_token.to_owned() }
     }
 
-    async fn as_(&self, who: &Session, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn as_(&self, who: &Session, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -74,7 +74,7 @@ impl TestApp {
     }
 
     /// An account made by `admin`, signed in.
-    async fn person(&self, admin: &Session, name: &str) -> (Uuid, Session) {
+    pub(crate) async fn person(&self, admin: &Session, name: &str) -> (Uuid, Session) {
         let body = json!({"name": name, "password": PASSWORD});
         let made = self.as_(admin, Method::POST, "/api/v1/accounts", Some(body)).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&made.bytes));
@@ -82,7 +82,7 @@ impl TestApp {
         (id, self.sign_in(name).await)
     }
 
-    async fn join(&self, admin: &Session, dataset: &str, account: Uuid, role: &str) {
+    pub(crate) async fn join(&self, admin: &Session, dataset: &str, account: Uuid, role: &str) {
         let path = format!("/api/v1/datasets/{dataset}/members/{account}");
         let answer = self.as_(admin, Method::PUT, &path, Some(json!({"role": role}))).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", String::from_utf8_lossy(&answer.bytes));
@@ -137,7 +137,7 @@ async fn each_address_knows_strangers_and_roles() {
         }
     }
     assert!(addresses.len() > 40);
-    for page in ["", "/samples", "/suspects", "/samples/s1", "/team"] {
+    for page in ["", "/samples", "/suspects", "/samples/s1", "/team", "/guide", "/guide/%23"] {
         addresses.push((Method::GET, format!("/datasets/{{dataset}}{page}")));
     }
     addresses.push((Method::GET, "/jobs/{job}".to_owned()));

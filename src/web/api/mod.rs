@@ -9,6 +9,7 @@ mod docs;
 mod embeddings;
 mod events;
 mod exports;
+pub(crate) mod guides;
 mod health;
 mod imports;
 mod jobs;
@@ -63,6 +64,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "samples", description = "One short video with its texts and labels"),
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
+        (name = "guides", description = "What classes are, where they end, and rulings on doubtful cases"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
@@ -82,6 +84,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
+        .merge(guides::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())

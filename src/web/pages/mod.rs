@@ -7,6 +7,7 @@ mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod guides;
 mod health;
 mod import;
 mod jobs;
@@ -55,6 +56,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/guide", get(guides::show_index))
+        .route("/datasets/{name}/guide/{class}", get(guides::show_one))
         .route("/account", get(people::account))
         .route("/accounts", get(people::accounts))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
