@@ -38,6 +38,15 @@ pub enum Undefined {
     OneClass,
 }
 
+impl Undefined {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoOverlap => "no_overlap",
+            Self::OneClass => "one_class",
+        }
+    }
+}
+
 /// A coefficient with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Interval {
@@ -109,24 +118,6 @@ pub fn cohen(votes: &Votes, a: u32, b: u32) -> Agreement {
         }
     };
     agreement(Kind::Fleiss, &whole, both.iter().map(without))
-}
-
-/// What the others say of each vote's sample, in the order of [`Votes::iter`]: their commonest class where
-/// it is a single one. Nobody is measured against their own word. O(votes x votes of a sample).
-pub fn others_say(votes: &Votes) -> Vec<Option<u32>> {
-    let (n, _, _) = votes.shape();
-    let mut out = Vec::with_capacity(votes.len());
-    for sample in 0..n {
-        let of = votes.of(sample);
-        let counts = counted(of.iter().map(|v| v.class));
-        for vote in of {
-            let left = counts.iter().map(|(c, n)| (*c, n - i64::from(*c == vote.class)));
-            let most = left.clone().map(|(_, n)| n).max().filter(|n| *n > 0);
-            let mut best = left.filter(|(_, n)| Some(*n) == most);
-            out.push(best.next().filter(|_| best.next().is_none()).map(|(c, _)| c));
-        }
-    }
-    out
 }
 
 /// Votes by class, in order of the classes.

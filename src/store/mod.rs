@@ -12,6 +12,7 @@ pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod measures;
 pub mod members;
 pub mod predictions;
 pub mod reviews;

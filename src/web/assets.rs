@@ -27,6 +27,7 @@ static ASSETS: &[Asset] = assets![
     "css/docs.css",
     "css/guide.css",
     "css/health.css",
+    "css/quality.css",
     "css/review.css",
     "css/rules.css",
     "js/api.js",

@@ -135,30 +135,6 @@ fn class_by_class() {
     assert_eq!((first.of, first.samples), (7, 2));
 }
 
-#[test]
-fn the_others() {
-    let votes = table(&[&[1, 1, 1, 0], &[1, 2, 2, 2], &[2, 2, 3, 0], &[2, 2, 0, 0]], 3);
-    let found: Vec<Option<u32>> = others_say(&votes);
-    let want = [
-        // 1 1 2 2: who said 1 is left with one 1 and two 2
-        Some(1),
-        Some(1),
-        Some(0),
-        Some(0),
-        Some(1),
-        Some(1),
-        Some(1),
-        Some(1),
-        // 1 2 3: two others, who differ
-        None,
-        None,
-        None,
-        // alone
-        None,
-    ];
-    assert_eq!(found, want);
-}
-
 /// Two people who are right with a known chance: the kappa that follows is known, and the interval should
 /// hold it nineteen times of twenty.
 #[test]

@@ -33,6 +33,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/samples/{key}", View),
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
+    ("GET", "/datasets/{name}/quality", View),
     ("GET", "/datasets/{name}/guide", View),
     ("GET", "/datasets/{name}/guide/{class}", View),
     // media and health
@@ -106,6 +107,10 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("POST", "/api/v1/datasets/{dataset}/rule-runs/{run}/undo", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/rule-previews", Jobs),
     ("GET", "/api/v1/rule-fields", SignedIn),
+    // numbers about people and labels
+    ("GET", "/api/v1/datasets/{dataset}/agreement", View),
+    ("GET", "/api/v1/datasets/{dataset}/people-quality", View),
+    ("GET", "/api/v1/datasets/{dataset}/yield", View),
     // labelling guides
     ("GET", "/api/v1/datasets/{dataset}/guides", View),
     ("GET", "/api/v1/datasets/{dataset}/guides/{class}", View),

@@ -15,6 +15,7 @@ mod learning;
 mod names;
 mod people;
 mod predictions;
+mod quality;
 pub(crate) mod reader;
 mod rules;
 mod sample;
@@ -56,6 +57,7 @@ pub(crate) fn router() -> Router<Services> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/quality", get(quality::show))
         .route("/datasets/{name}/guide", get(guides::show_index))
         .route("/datasets/{name}/guide/{class}", get(guides::show_one))
         .route("/account", get(people::account))
