@@ -3,6 +3,7 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
@@ -12,9 +13,12 @@ pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod looks;
 pub mod measures;
 pub mod members;
+pub mod policies;
 pub mod predictions;
+pub mod queue;
 pub mod reviews;
 pub mod rules;
 pub mod samples;
