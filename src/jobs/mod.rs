@@ -8,6 +8,7 @@ pub mod encode;
 pub mod export;
 mod features;
 pub mod import;
+pub mod measures;
 mod media;
 pub mod predictions;
 pub mod progress;

@@ -4,7 +4,7 @@
 use axum::http::Method;
 
 use crate::domain::Right;
-use Right::{Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
+use Right::{Adjudicate, Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
 
 /// (method, address as the router knows it, right). GET stands for HEAD too.
 const TABLE: &[(&str, &str, Right)] = &[
@@ -36,6 +36,9 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
     ("GET", "/datasets/{name}/webhooks", Manage),
+    ("GET", "/datasets/{name}/quality", View),
+    ("GET", "/datasets/{name}/guide", View),
+    ("GET", "/datasets/{name}/guide/{class}", View),
     // media and health
     ("GET", "/media/{dataset}/{sample}", View),
     ("GET", "/poster/{dataset}/{sample}", View),
@@ -125,6 +128,18 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("POST", "/api/v1/datasets/{dataset}/rule-runs/{run}/undo", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/rule-previews", Jobs),
     ("GET", "/api/v1/rule-fields", SignedIn),
+    // numbers about people and labels
+    ("GET", "/api/v1/datasets/{dataset}/agreement", View),
+    ("GET", "/api/v1/datasets/{dataset}/people-quality", View),
+    ("GET", "/api/v1/datasets/{dataset}/yield", View),
+    // labelling guides
+    ("GET", "/api/v1/datasets/{dataset}/guides", View),
+    ("GET", "/api/v1/datasets/{dataset}/guides/{class}", View),
+    ("PUT", "/api/v1/datasets/{dataset}/guides/{class}", Adjudicate),
+    ("GET", "/api/v1/datasets/{dataset}/guides/{class}/versions", View),
+    ("GET", "/api/v1/datasets/{dataset}/guides/{class}/decisions", View),
+    ("POST", "/api/v1/datasets/{dataset}/guides/{class}/decisions", Adjudicate),
+    ("POST", "/api/v1/datasets/{dataset}/guide-previews", Adjudicate),
     // jobs
     ("GET", "/api/v1/jobs", SignedIn),
     ("GET", "/api/v1/jobs/{job}", View),

@@ -10,9 +10,11 @@ mod docs;
 mod embeddings;
 mod events;
 mod exports;
+pub(crate) mod guides;
 mod health;
 mod imports;
 mod jobs;
+pub(crate) mod measures;
 pub(crate) mod people;
 mod predictions;
 mod queue;
@@ -67,6 +69,8 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
         (name = "queue", description = "Who looks at which sample next, and how often"),
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
+        (name = "guides", description = "What classes are, where they end, and rulings on doubtful cases"),
+        (name = "quality", description = "Agreement, people's quality, and what reviewing brings"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
@@ -89,6 +93,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
+        .merge(guides::router())
+        .merge(measures::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())

@@ -8,6 +8,7 @@ mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod guides;
 mod health;
 mod import;
 mod jobs;
@@ -16,6 +17,7 @@ mod names;
 mod oidc;
 mod people;
 mod predictions;
+mod quality;
 pub(crate) mod reader;
 mod rules;
 mod sample;
@@ -58,6 +60,9 @@ pub(crate) fn router() -> Router<Services> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/quality", get(quality::show))
+        .route("/datasets/{name}/guide", get(guides::show_index))
+        .route("/datasets/{name}/guide/{class}", get(guides::show_one))
         .route("/account", get(people::account))
         .route("/accounts", get(people::accounts))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
