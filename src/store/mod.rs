@@ -17,6 +17,7 @@ pub mod jobs;
 pub mod learning;
 pub mod looks;
 pub mod measures;
+pub mod live;
 pub mod members;
 pub mod policies;
 pub mod predictions;

@@ -100,6 +100,7 @@ const PROMISED: &[&str] = &[
     "get /api/v1/datasets/{dataset}/guides/{class}/decisions",
     "post /api/v1/datasets/{dataset}/guides/{class}/decisions",
     "post /api/v1/datasets/{dataset}/guide-previews",
+    "get /api/v1/datasets/{dataset}/events",
     "get /api/v1/jobs",
     "get /api/v1/jobs/{job}",
     "post /api/v1/jobs/{job}/cancel",

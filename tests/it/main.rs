@@ -21,6 +21,7 @@ mod imports;
 mod jobs;
 mod labels;
 mod learning;
+mod live;
 mod main_job;
 mod oidc;
 mod people;

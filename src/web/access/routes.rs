@@ -73,6 +73,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/api/v1/datasets/{dataset}/taxonomy", View),
     ("GET", "/api/v1/datasets/{dataset}/classes", View),
     ("GET", "/api/v1/datasets/{dataset}/rounds", View),
+    ("GET", "/api/v1/datasets/{dataset}/events", View),
     ("GET", "/api/v1/datasets/{dataset}/samples", View),
     ("GET", "/api/v1/datasets/{dataset}/samples/{sample}", View),
     ("GET", "/api/v1/datasets/{dataset}/samples/{sample}/history", View),

@@ -14,6 +14,7 @@ pub(crate) mod guides;
 mod health;
 mod imports;
 mod jobs;
+mod live;
 pub(crate) mod measures;
 pub(crate) mod people;
 mod predictions;
@@ -101,6 +102,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(trainings::router())
         .merge(exports::router())
         .merge(jobs::router())
+        .merge(live::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         // not kept to be said again: these answers hold secrets
         .merge(people::router())

@@ -16,6 +16,7 @@ mod learning;
 mod names;
 mod oidc;
 mod people;
+mod places;
 mod predictions;
 mod quality;
 pub(crate) mod reader;
