@@ -22,6 +22,7 @@ mod jobs;
 mod labels;
 mod learning;
 mod main_job;
+mod measures;
 mod people;
 mod postgres;
 mod predictions;

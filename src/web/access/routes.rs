@@ -34,6 +34,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
     ("GET", "/datasets/{name}/quality", View),
+    ("GET", "/datasets/{name}/snapshots", View),
+    ("GET", "/datasets/{name}/snapshots/{snapshot}", View),
     ("GET", "/datasets/{name}/guide", View),
     ("GET", "/datasets/{name}/guide/{class}", View),
     // media and health
@@ -86,6 +88,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/api/v1/datasets/{dataset}/snapshots", View),
     ("POST", "/api/v1/datasets/{dataset}/snapshots", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/snapshots/{snapshot}", View),
+    ("GET", "/api/v1/datasets/{dataset}/snapshots/{snapshot}/changes", View),
+    ("POST", "/api/v1/datasets/{dataset}/snapshots/{snapshot}/restore", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/scans", View),
     ("POST", "/api/v1/datasets/{dataset}/scans", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/scans/{scan}", View),
