@@ -14,6 +14,7 @@ pub mod predictions;
 pub mod progress;
 pub mod queue;
 pub mod rerank;
+pub mod revert;
 pub mod rule;
 pub mod scan;
 pub mod snapshot;

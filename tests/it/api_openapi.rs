@@ -35,6 +35,8 @@ const PROMISED: &[&str] = &[
     "get /api/v1/datasets/{dataset}/snapshots",
     "post /api/v1/datasets/{dataset}/snapshots",
     "get /api/v1/datasets/{dataset}/snapshots/{snapshot}",
+    "get /api/v1/datasets/{dataset}/snapshots/{snapshot}/changes",
+    "post /api/v1/datasets/{dataset}/snapshots/{snapshot}/restore",
     "post /api/v1/datasets/{dataset}/snapshots/{snapshot}/predictions",
     "get /api/v1/datasets/{dataset}/predictions",
     "get /api/v1/datasets/{dataset}/predictions/{predictions}",

@@ -24,6 +24,7 @@ mod learning;
 mod live;
 mod main_job;
 mod oidc;
+mod measures;
 mod people;
 mod postgres;
 mod predictions;

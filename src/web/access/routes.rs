@@ -37,6 +37,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/team", View),
     ("GET", "/datasets/{name}/webhooks", Manage),
     ("GET", "/datasets/{name}/quality", View),
+    ("GET", "/datasets/{name}/snapshots", View),
+    ("GET", "/datasets/{name}/snapshots/{snapshot}", View),
     ("GET", "/datasets/{name}/guide", View),
     ("GET", "/datasets/{name}/guide/{class}", View),
     // media and health
@@ -96,6 +98,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/api/v1/datasets/{dataset}/snapshots", View),
     ("POST", "/api/v1/datasets/{dataset}/snapshots", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/snapshots/{snapshot}", View),
+    ("GET", "/api/v1/datasets/{dataset}/snapshots/{snapshot}/changes", View),
+    ("POST", "/api/v1/datasets/{dataset}/snapshots/{snapshot}/restore", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/scans", View),
     ("POST", "/api/v1/datasets/{dataset}/scans", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/scans/{scan}", View),

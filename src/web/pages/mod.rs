@@ -24,6 +24,7 @@ mod rules;
 mod sample;
 mod samples;
 mod sign_in;
+mod snapshots;
 mod summary;
 mod suspects;
 mod training;
@@ -61,6 +62,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/snapshots", get(snapshots::show_all))
+        .route("/datasets/{name}/snapshots/{snapshot}", get(snapshots::show_one))
         .route("/datasets/{name}/quality", get(quality::show))
         .route("/datasets/{name}/guide", get(guides::show_index))
         .route("/datasets/{name}/guide/{class}", get(guides::show_one))

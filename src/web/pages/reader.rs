@@ -125,6 +125,11 @@ impl Reader {
         self.query.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
     }
 
+    /// The same, but an empty one counts as given.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
     /// This address with one parameter changed.
     fn with(&self, name: &str, value: &str) -> String {
         let mut query: Vec<(&str, &str)> = self
