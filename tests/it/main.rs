@@ -25,6 +25,7 @@ mod main_job;
 mod people;
 mod postgres;
 mod predictions;
+mod queue;
 mod retractions;
 mod rooms;
 mod rules;
