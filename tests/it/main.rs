@@ -29,4 +29,5 @@ mod rooms;
 mod rules;
 mod scan_issues;
 mod scans;
+mod settings;
 mod support;
