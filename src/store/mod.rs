@@ -3,6 +3,7 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod cards;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
@@ -21,6 +22,7 @@ pub mod sessions;
 pub mod settings;
 pub mod snapshots;
 pub mod suspects;
+mod taxonomies;
 pub mod trainings;
 
 use std::time::Duration;
@@ -101,6 +103,7 @@ impl<T> Page<T> {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    taxonomies: taxonomies::Kept,
 }
 
 impl Store {
@@ -132,7 +135,7 @@ impl Store {
             .connect(url)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, taxonomies: taxonomies::Kept::default() })
     }
 
     /// Ok when the database answers.

@@ -23,7 +23,9 @@ macro_rules! assets {
 
 static ASSETS: &[Asset] = assets![
     "css/base.css",
+    "css/card.css",
     "css/data.css",
+    "css/desk.css",
     "css/docs.css",
     "css/health.css",
     "css/review.css",

@@ -22,7 +22,7 @@ export const ACTIONS = [
   { name: "next", key: "j", presses: 'a[rel="next"]', only: "walk" },
   { name: "play", key: "p" },
   { name: "loop", key: "l", presses: "[data-loop]" },
-  { name: "captions", key: "t", presses: "[data-captions]" },
+  { name: "captions", key: "t" },
   { name: "slower", key: "[" },
   { name: "faster", key: "]" },
   { name: "frame_back", key: "," },

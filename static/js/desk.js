@@ -21,9 +21,10 @@ import { Walk } from "./walk.js";
 
 const root = document.getElementById("review");
 const main = document.getElementById("main");
-const api = root.dataset.api;
+const first = document.getElementById("card");
+const { api } = (first ?? root).dataset;
 const pages = api.replace("/api/v1", "");
-const queue = "queue" in root.dataset ? new Leases(api, pages, new URLSearchParams(location.search).get("batch")) : null;
+const queue = first ? null : new Leases(api, pages, new URLSearchParams(location.search).get("batch"));
 const walk = queue ? null : new Walk();
 
 let now = null; // what is shown: { card, page, clip, choice, since }
@@ -36,9 +37,9 @@ const trail = new Trail(api, pages, { ...frame(root), again: (decided) => undoin
 
 function begin(card, page) {
   const clip = player(card);
-  const first = [...card.querySelectorAll('[data-decision="keep"], [data-decision="relabel"]')].map((b) => b.dataset.class).filter(Boolean);
+  const offered = [...card.querySelectorAll('[data-decision="keep"], [data-decision="relabel"]')].map((b) => b.dataset.class ?? b.dataset.id).filter(Boolean);
   const choice = picker(card, api, {
-    first: [...new Set(first)],
+    first: [...new Set(offered)],
     choose: (chosen) => decide(chosen.length > 1 ? "ambiguous" : "relabel", chosen),
   });
   now = { card, page, clip, choice, since: performance.now(), away: 0 };
@@ -332,7 +333,7 @@ if (queue) {
     .then(advance)
     .finally(() => (busy = false));
 } else {
-  begin(document.getElementById("card"), { url: location.pathname + location.search });
+  begin(first, { url: location.pathname + location.search });
   walk.ahead();
   addEventListener("popstate", () => {
     const here = location.pathname + location.search;

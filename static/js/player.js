@@ -13,7 +13,6 @@ export function player(root) {
   const video = root.querySelector("#player video");
   if (!video) return nothing;
   const loopButton = root.querySelector("[data-loop]");
-  const captionsButton = root.querySelector("[data-captions]");
   const captions = root.querySelector(".captions");
   const mark = root.querySelector(".head-mark");
 
@@ -29,8 +28,7 @@ export function player(root) {
   };
   const setCaptions = (on) => {
     if (!captions) return;
-    captions.hidden = !on;
-    captionsButton?.setAttribute("aria-pressed", String(on));
+    captions.open = on;
     memory.set("captions", on ? "1" : "0");
   };
   const seek = (seconds) => {
@@ -46,7 +44,7 @@ export function player(root) {
   else start();
 
   loopButton?.addEventListener("click", () => setLoop(!video.loop));
-  captionsButton?.addEventListener("click", () => setCaptions(captions.hidden));
+  captions?.addEventListener("toggle", () => memory.set("captions", captions.open ? "1" : "0"));
   root.addEventListener("click", (event) => {
     const speed = event.target.closest("[data-speed]");
     if (speed) setSpeed(Number(speed.dataset.speed));
@@ -94,6 +92,6 @@ export function player(root) {
       seek((Math.floor(from * fps + 0.01) + frames + 0.5) / fps);
     },
     seekShare: (share) => seek(share * (video.duration || 0)),
-    captions: () => setCaptions(captions?.hidden),
+    captions: () => setCaptions(!captions?.open),
   };
 }

@@ -123,7 +123,7 @@ export function label(root) {
   const put = (el, key) => {
     if (!el) return;
     el.setAttribute("aria-keyshortcuts", key);
-    const kbd = el.querySelector("kbd");
+    const kbd = el.querySelector("kbd") ?? (el.matches("button") ? el.appendChild(document.createElement("kbd")) : null);
     if (kbd) kbd.textContent = shown(key);
   };
   for (const action of ACTIONS) if (action.presses) put(root.querySelector(action.presses), keyOf(action.name));

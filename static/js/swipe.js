@@ -1,5 +1,5 @@
 // A finger's way to decide: right keeps, left takes the suggestion, up (from the clip) skips. What a
-// release would do is said while dragging; dragging back or sideways of it does nothing.
+// release would do is said while dragging; dragging back does nothing. The clip moves along.
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const LEAST = 72; // px that are meant
 const SHARE = 0.28; // of the width
@@ -12,13 +12,14 @@ export function swipe(card, ways) {
   const word = Object.assign(document.createElement("p"), { className: "swipe-word", hidden: true });
   word.setAttribute("aria-hidden", "true");
   card.append(word);
+  const moves = card.querySelector("#player") ?? card;
 
   const far = (way) => (way === "up" ? LEAST : Math.max(LEAST, Math.min(160, card.clientWidth * SHARE)));
   const rest = () => {
     from = going = null;
     word.hidden = true;
     card.classList.remove("swiping", "meant");
-    card.style.transform = "";
+    moves.style.transform = "";
   };
 
   card.addEventListener("pointerdown", (event) => {
@@ -48,7 +49,7 @@ export function swipe(card, ways) {
     }
     const gone = going === "up" ? -y : going === "right" ? x : -x;
     card.classList.toggle("meant", gone >= far(going));
-    if (!calm.matches) card.style.transform = going === "up" ? `translateY(${Math.min(0, y)}px)` : `translateX(${going === "right" ? Math.max(0, x) : Math.min(0, x)}px)`;
+    if (!calm.matches) moves.style.transform = going === "up" ? `translateY(${Math.min(0, y)}px)` : `translateX(${going === "right" ? Math.max(0, x) : Math.min(0, x)}px)`;
   });
   card.addEventListener("pointerup", (event) => {
     if (!from || event.pointerId !== from.id) return;

@@ -2,6 +2,7 @@
 //! the store, fills a view (plain strings) and renders its template; views know no database.
 
 pub(crate) mod address;
+mod card;
 mod clusters;
 mod dataset;
 mod datasets;
