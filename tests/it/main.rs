@@ -31,4 +31,5 @@ mod rooms;
 mod rules;
 mod scan_issues;
 mod scans;
+mod settings;
 mod support;

@@ -20,6 +20,7 @@ mod reviews;
 mod rules;
 mod samples;
 mod scans;
+mod settings;
 mod snapshots;
 mod suspects;
 mod trainings;
@@ -96,6 +97,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
+        .merge(settings::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             imports::router()
