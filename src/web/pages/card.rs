@@ -17,16 +17,18 @@ use uuid::Uuid;
 use self::clip::ClipView;
 use self::evidence::{CandidateView, FieldView, WhyView, candidates, fields};
 use self::others::{ClassView, TileView, classes, duplicate_tiles, neighbour_tiles};
-use self::said::{HistoryView, by_nobody};
+use self::said::{HistoryView, LookView, by_nobody};
 use super::names::ClassName;
 use super::suspects::status_of;
 use super::{Reader, address};
-use crate::domain::Taxonomy;
+use crate::domain::{Purpose, Taxonomy};
 use crate::store::cards::{Evidence, Example, Tile};
 use crate::store::datasets::Dataset;
+use crate::store::looks::EarlierLook;
+use crate::store::queue::Lease;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::Sample;
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, StoreError};
 
 /// What the person may know of what was said before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +71,8 @@ pub(crate) struct Facts {
     pub(crate) tiles: Vec<Tile>,
     pub(crate) examples: Vec<Example>,
     pub(crate) history: Vec<HistoryEntry>,
+    /// For whoever settles them.
+    pub(crate) looks: Vec<EarlierLook>,
 }
 
 impl Facts {
@@ -91,6 +95,7 @@ impl Facts {
             label: None,
             tiles: Vec::new(),
             examples: Vec::new(),
+            looks: Vec::new(),
         };
         facts.hide(sight, label);
         if let Some(e) = &facts.evidence {
@@ -123,6 +128,23 @@ impl Facts {
     }
 }
 
+/// The card as whoever holds `lease` may see it.
+pub(crate) async fn of_lease(store: &Store, page: &Reader, dataset: Dataset, lease: &Lease) -> Result<Card> {
+    let sample = store.samples_by_id(dataset.id, &[lease.sample_id]).await?.pop();
+    let sample = sample.ok_or_else(|| StoreError::not_found("sample", lease.sample_id.to_string()))?;
+    let sight = Sight { people: !lease.blind, model: !lease.hide_model };
+    let mut facts = Facts::load(store, dataset, sample, sight, lease.label.clone()).await?;
+    if lease.purpose == Purpose::Adjudicate {
+        facts.looks = store.looks(facts.dataset.id, lease.sample_id).await?;
+        // where their authors are not told, the history would
+        if facts.looks.iter().any(|l| l.author.is_none()) {
+            facts.history.retain(by_nobody);
+        }
+    }
+    let asked = Asked { lease: Some(lease.id), purpose: lease.purpose.told(), blind: lease.told_blind() };
+    Ok(Card::of(page, &facts, asked))
+}
+
 #[derive(Template)]
 #[template(path = "parts/card.html")]
 pub(crate) struct Card {
@@ -146,6 +168,7 @@ pub(crate) struct Card {
     pub(crate) suggested: Option<ClassName>,
     pub(crate) status: &'static str,
     pub(crate) status_name: String,
+    pub(crate) looks: Vec<LookView>,
     pub(crate) candidates: Vec<CandidateView>,
     pub(crate) fields: Vec<FieldView>,
     pub(crate) classes: Vec<ClassView>,
@@ -179,6 +202,9 @@ impl Card {
             suggested: heard.map(|e| &*e.suspect.suggested_class).filter(|s| label != Some(s)).map(class),
             status,
             status_name: page.lang.text(&format!("status.{status}")).to_owned(),
+            looks: (facts.looks.iter().zip(1..))
+                .map(|(look, n)| LookView::of(page, taxonomy, n, look, label))
+                .collect(),
             candidates: heard.map(|e| candidates(page, taxonomy, e, label)).unwrap_or_default(),
             fields: heard.map(|e| fields(page, taxonomy, e)).unwrap_or_default(),
             classes: classes(page, facts),

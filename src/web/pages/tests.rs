@@ -24,6 +24,7 @@ use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
 use crate::store::imports::ImportError;
 use crate::store::issues::ClusterMember;
 use crate::store::jobs::Job;
+use crate::store::looks::EarlierLook;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::Sample;
 use crate::store::scans::{Round, Scan};
@@ -335,6 +336,7 @@ fn card_facts(
             entry("review", "relabel", &["lip"], "可能是广告"),
             entry("review", "unsure", &[], ""),
         ],
+        looks: vec![],
     };
     facts.hide(sight, None);
     facts
@@ -517,6 +519,25 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
     let browsing = card::Asked::BROWSING;
     let blind = card::Asked { lease: Some(Uuid::nil()), purpose: "second_look", blind: true };
     let alone = card::Sight { people: false, model: false };
+    let adjudicated = {
+        let mut facts = card_facts(&dataset, sample(1, "eye"), Some(&s), card::Sight::ALL);
+        let look = |author: Option<&str>, decision: &str, class: &str, comment: &str| EarlierLook {
+            author: author.map(Into::into),
+            decision: decision.into(),
+            classes: vec![class.into()],
+            comment: comment.into(),
+        };
+        facts.looks =
+            vec![look(Some("grace"), "keep", "eye", ""), look(None, "relabel", "dog", "机器狗在画面中央")];
+        let asked = card::Asked { lease: Some(Uuid::nil()), purpose: "adjudicate", blind: false };
+        sample::SamplePage {
+            card: card::Card::of(&page, &facts, asked),
+            queue: sample::QueueView::default(),
+            dataset_href: href.into(),
+            dataset: name.into(),
+            page: page.clone(),
+        }
+    };
     vec![
         ("datasets", html(&datasets::DatasetsPage { page: r("/"), rows, next: None })),
         ("empty", html(&datasets::DatasetsPage { page: r("/"), rows: vec![], next: None })),
@@ -619,6 +640,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         ("docs", html(&docs::DocsPage { page: r("/api/docs") })),
         ("sample", html(&sample_page(sample(1, "eye"), Some(&s), browsing, card::Sight::ALL))),
         ("sample-blind", html(&sample_page(sample(1, "eye"), Some(&s), blind, alone))),
+        ("sample-looks", html(&adjudicated)),
         ("sample-bad", html(&sample_page(bad.clone(), None, browsing, card::Sight::ALL))),
         ("jobs", html(&jobs::JobsPage { page: r("/jobs"), rows: jobs(), next: None })),
         (
