@@ -27,6 +27,7 @@ pub mod rules;
 pub mod samples;
 pub mod scans;
 pub mod sessions;
+pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;

@@ -14,6 +14,8 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 const PROMISED: &[&str] = &[
     "get /api/v1/account",
     "post /api/v1/account/password",
+    "get /api/v1/account/settings",
+    "put /api/v1/account/settings",
     "get /api/v1/account/tokens",
     "post /api/v1/account/tokens",
     "delete /api/v1/account/tokens/{token}",

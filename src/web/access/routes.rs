@@ -50,6 +50,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     // people
     ("GET", "/api/v1/account", SignedIn),
     ("POST", "/api/v1/account/password", SignedIn),
+    ("GET", "/api/v1/account/settings", SignedIn),
+    ("PUT", "/api/v1/account/settings", SignedIn),
     ("GET", "/api/v1/account/tokens", SignedIn),
     ("POST", "/api/v1/account/tokens", SignedIn),
     ("DELETE", "/api/v1/account/tokens/{token}", SignedIn),

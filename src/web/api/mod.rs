@@ -23,6 +23,7 @@ mod reviews;
 mod rules;
 mod samples;
 mod scans;
+mod settings;
 mod snapshots;
 mod suspects;
 mod trainings;
@@ -107,6 +108,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
         .merge(webhooks::router())
+        .merge(settings::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             imports::router()
