@@ -7,6 +7,7 @@ pub mod issue;
 pub mod job;
 pub mod label;
 pub mod note;
+pub mod pace;
 pub mod policy;
 pub mod review;
 pub mod rule;

@@ -25,6 +25,7 @@ mod people;
 mod postgres;
 mod predictions;
 mod queue;
+mod queue_race;
 mod retractions;
 mod rooms;
 mod rules;
