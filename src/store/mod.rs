@@ -4,16 +4,21 @@
 
 pub mod accounts;
 pub mod batches;
+pub mod cards;
 pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
+pub mod guides;
 pub mod idempotency;
+pub mod identities;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
 pub mod looks;
+pub mod measures;
+pub mod live;
 pub mod members;
 pub mod policies;
 pub mod predictions;
@@ -25,7 +30,9 @@ pub mod scans;
 pub mod sessions;
 pub mod snapshots;
 pub mod suspects;
+mod taxonomies;
 pub mod trainings;
+pub mod webhooks;
 
 use std::time::Duration;
 
@@ -105,6 +112,7 @@ impl<T> Page<T> {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    taxonomies: taxonomies::Kept,
 }
 
 impl Store {
@@ -136,7 +144,7 @@ impl Store {
             .connect(url)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, taxonomies: taxonomies::Kept::default() })
     }
 
     /// Ok when the database answers.
