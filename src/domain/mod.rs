@@ -9,6 +9,7 @@ pub mod job;
 pub mod label;
 pub mod markdown;
 pub mod note;
+pub mod pace;
 pub mod policy;
 pub mod review;
 pub mod rule;

@@ -3,6 +3,7 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod batches;
 pub mod cards;
 pub mod comments;
 pub mod datasets;

@@ -30,6 +30,7 @@ mod people;
 mod postgres;
 mod predictions;
 mod queue;
+mod queue_race;
 mod retractions;
 mod rooms;
 mod rules;

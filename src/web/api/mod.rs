@@ -4,6 +4,7 @@
 //! Lists are paged by cursor, long work answers 202 with its job, errors are problem JSON, every POST
 //! may carry an `Idempotency-Key`.
 
+mod batches;
 mod comments;
 mod datasets;
 mod docs;
@@ -92,6 +93,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(reviews::router())
         .merge(comments::router())
         .merge(queue::router())
+        .merge(batches::router())
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
