@@ -28,6 +28,7 @@ pub struct Config {
     pub media: Media,
     pub encode: Encode,
     pub scan: Scan,
+    pub review: Review,
     pub native: Native,
 }
 
@@ -87,6 +88,12 @@ pub struct Scan {
     pub c_grid: Vec<f32>,
     pub meta_batch: usize,
     pub audit_share: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    pub lease_minutes: i32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -205,6 +212,7 @@ impl Config {
                 rule: format!("is {url:?}; it begins with https:// or http:// and has no slash at its end"),
             });
         }
+        at_least("review.lease_minutes", usize::try_from(self.review.lease_minutes).unwrap_or(0), 1)?;
         at_least("scan.folds", self.scan.folds, 2)?;
         at_least("scan.neighbours", self.scan.neighbours, 1)?;
         if !["cpu", "cuda", "tensorrt"].contains(&self.encode.provider.as_str()) {

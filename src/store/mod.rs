@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod cards;
+pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
@@ -12,8 +13,11 @@ pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod looks;
 pub mod members;
+pub mod policies;
 pub mod predictions;
+pub mod queue;
 pub mod reviews;
 pub mod rules;
 pub mod samples;

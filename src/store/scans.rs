@@ -57,7 +57,7 @@ pub struct Round {
     pub scanned_at: DateTime<Utc>,
     pub n_samples: i64,
     pub n_flagged: i64,
-    /// Reviews and changed labels from this scan to the next.
+    /// Reviews that stand and changed labels from this scan to the next.
     pub reviews: i64,
     pub corrections: i64,
     /// Last training between this scan and the next.
@@ -216,6 +216,16 @@ impl Store {
         .ok_or_else(|| StoreError::not_found("scan", id.to_string()))
     }
 
+    pub async fn has_scan(&self, dataset: Uuid, id: Uuid) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"select exists (select from scans where dataset_id = $1 and id = $2) as "there!""#,
+            dataset,
+            id
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// The newest scan of the dataset but `id` itself.
     pub async fn scan_before(&self, dataset: Uuid, id: Uuid) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!(
@@ -264,7 +274,8 @@ impl Store {
                left join lateral (
                  select count(*) as reviews,
                    count(*) filter (where decision = 'relabel' and classes[1] is distinct from class_before) as corrections
-                 from reviews where dataset_id = $1 and created_at >= t.created_at and (t.until is null or created_at < t.until)) r on true
+                 from reviews v where dataset_id = $1 and created_at >= t.created_at and (t.until is null or created_at < t.until)
+                   and purpose <> 'gold' and not exists (select from review_retractions x where x.review_id = v.id)) r on true
                left join lateral (
                  select id, metrics from trainings
                  where dataset_id = $1 and created_at >= t.created_at and (t.until is null or created_at < t.until)

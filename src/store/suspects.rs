@@ -45,7 +45,7 @@ pub enum SuspectStatus {
     Kept,
     Relabelled,
     Unsure,
-    /// Ambiguous, out of taxonomy or bad media.
+    /// Ambiguous, out of taxonomy, bad media or left out.
     Other,
 }
 
@@ -156,7 +156,7 @@ const BY_ISSUE: &str = "i.rank as place from finding_issues i \
 pub(super) const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
     left join review_status r on r.sample_id = f.sample_id where s.dataset_id = ";
 
-/// Samples that a rule has excluded since the scan are nobody's work.
+/// Samples that were left out since the scan are nobody's work.
 pub(super) const NOT_EXCLUDED: &str =
     " and not exists (select from exclusions x where x.sample_id = f.sample_id and x.lifted_at is null)";
 
@@ -204,7 +204,7 @@ pub(super) fn push_conditions(q: &mut QueryBuilder<Postgres>, dataset: Uuid, fil
             q.push(" and r.decision = 'unsure'");
         }
         Some(SuspectStatus::Other) => {
-            q.push(" and r.decision in ('ambiguous', 'out_of_taxonomy', 'bad_media')");
+            q.push(" and r.decision in ('ambiguous', 'out_of_taxonomy', 'bad_media', 'exclude')");
         }
     }
 }

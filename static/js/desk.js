@@ -43,7 +43,7 @@ function begin(card, page) {
     choose: (chosen) => decide(chosen.length > 1 ? "ambiguous" : "relabel", chosen),
   });
   now = { card, page, clip, choice, since: performance.now(), away: 0 };
-  label(card);
+  label(document);
   localTimes(card);
   swipe(card, ways);
   // Enter and Escape lead back from the comment to the keys
@@ -297,7 +297,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 changes.addEventListener("change", () => {
-  label(now?.card ?? document);
+  label(document);
   trail.draw();
 });
 

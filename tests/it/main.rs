@@ -24,6 +24,7 @@ mod main_job;
 mod people;
 mod postgres;
 mod predictions;
+mod queue;
 mod retractions;
 mod rooms;
 mod rules;

@@ -4,6 +4,7 @@
 //! Lists are paged by cursor, long work answers 202 with its job, errors are problem JSON, every POST
 //! may carry an `Idempotency-Key`.
 
+mod comments;
 mod datasets;
 mod docs;
 mod embeddings;
@@ -14,6 +15,7 @@ mod imports;
 mod jobs;
 pub(crate) mod people;
 mod predictions;
+mod queue;
 mod reviews;
 mod rules;
 mod samples;
@@ -63,6 +65,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "imports", description = "Bringing samples in"),
         (name = "samples", description = "One short video with its texts and labels"),
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
+        (name = "queue", description = "Who looks at which sample next, and how often"),
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
@@ -80,6 +83,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(datasets::router())
         .merge(samples::router())
         .merge(reviews::router())
+        .merge(comments::router())
+        .merge(queue::router())
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
@@ -123,6 +128,16 @@ fn author(viewer: &Viewer, asked: Option<String>) -> Result<String, Problem> {
     }
     check_author(&asked)?;
     Ok(asked)
+}
+
+/// Longest accepted comment, in characters.
+const MAX_COMMENT: usize = 10_000;
+
+fn check_comment(field: &str, text: &str) -> Result<(), Problem> {
+    if text.chars().count() <= MAX_COMMENT {
+        return Ok(());
+    }
+    Err(Problem::invalid(field, "too_long", format!("a comment is at most {MAX_COMMENT} characters long")))
 }
 
 /// 1-100 characters without control characters.
