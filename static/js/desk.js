@@ -312,8 +312,10 @@ if (queue) {
   queue.addEventListener("open", ({ detail: { open } }) => {
     const count = root.querySelector("[data-open]");
     if (count) count.textContent = t("js.queue_open", { n: open });
+    if (!["empty", "others"].includes(root.dataset.state)) return;
     // somebody gave one back, or a new scan filled the queue
-    if (root.dataset.state === "empty" || root.dataset.state === "others") if (queue.ahead.length) advance();
+    if (queue.ahead.length) advance();
+    else root.dataset.state = open > 0 ? "others" : "empty";
   });
   queue.addEventListener("gone", () => {
     if (busy) return;

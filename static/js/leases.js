@@ -64,11 +64,11 @@ export class Leases extends EventTarget {
       (error) => this.tell("waits", { error }),
     );
     this.open = answer.open;
-    this.tell("open", { open: answer.open });
     for (const item of answer.items) {
       const known = this.shown?.item.lease_id === item.lease_id || this.ahead.some((a) => a.item.lease_id === item.lease_id);
       if (!known && !this.decided.has(item.lease_id)) this.ahead.push(this.fetched(item));
     }
+    this.tell("open", { open: answer.open });
   }
 
   fetched(item) {

@@ -60,6 +60,12 @@ class Desk:
     def standing(self) -> list[tuple[str, str]]:
         return [(r["sample"], r["decision"]) for r in self.reviews() if not r["undone_at"]]
 
+    def fill(self):
+        """Everything is to be looked at, not the suspects alone."""
+        body = {"order": "suspicion", "limit": 1000, "filter": {"all": True}}
+        answer = self.page.request.post(f"{self.w.base}{API}/queue/fill", data=body)
+        check(answer.ok, f"the queue was not filled: {answer.status} {answer.text()}")
+
     # -- the loop ------------------------------------------------------------------------------------
 
     def plays(self):

@@ -34,6 +34,7 @@ def run(browser, args, shots: Path) -> None:
         job.import_clips()
         job.scan()
         desk = Desk(w)
+        desk.fill()
         desk.undo_of_fifty()
         desk.by_key()
         desk.candidates()
