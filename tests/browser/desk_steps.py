@@ -1,11 +1,20 @@
 """Deciding on the reviewing screen: one key, one decision, the next clip plays; undo; the picker."""
 
 import data
-from watched import Watched, check, step
+from watched import WAIT, Watched, check, step
 
 HERE = f"/datasets/{data.NAME}/review"
 API = f"/api/v1/datasets/{data.NAME}"
 FIFTY = 50
+# how many entries the browser keeps until the server has them
+KEPT = """() => new Promise((resolve, reject) => {
+  const open = indexedDB.open('tamis', 1);
+  open.onerror = () => reject(open.error);
+  open.onsuccess = () => {
+    const count = open.result.transaction('outbox').objectStore('outbox').count();
+    count.onsuccess = () => { open.result.close(); resolve(count.result); };
+  };
+})"""
 
 
 class Desk:
@@ -46,7 +55,13 @@ class Desk:
             self.w.page = own
 
     def sent(self, page=None):
-        self.until("document.querySelector('#outbox').hidden", page=page)
+        """Waits until the browser keeps nothing any more."""
+        page = page or self.page
+        for _ in range(WAIT // 50):
+            if page.evaluate(KEPT) == 0:
+                return self.until("document.querySelector('#outbox').hidden", page=page)
+            page.wait_for_timeout(50)
+        raise AssertionError("some decisions are never sent")
 
     def get(self, path: str):
         answer = self.page.request.get(self.w.base + API + path)
