@@ -1,11 +1,13 @@
 //! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
 
 pub mod access;
+pub mod diff;
 pub mod finding;
 pub mod health;
 pub mod issue;
 pub mod job;
 pub mod label;
+pub mod markdown;
 pub mod note;
 pub mod policy;
 pub mod review;
@@ -19,6 +21,7 @@ pub use health::Health;
 pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};
 pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};
+pub use markdown::SafeHtml;
 pub use note::Note;
 pub use policy::{DoubleCheck, Policy, PolicyError, PolicyForm, Purpose};
 pub use review::{Decision, DecisionError};

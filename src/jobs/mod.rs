@@ -8,6 +8,7 @@ pub mod encode;
 pub mod export;
 mod features;
 pub mod import;
+pub mod measures;
 mod media;
 pub mod predictions;
 pub mod progress;
@@ -18,6 +19,7 @@ pub mod scan;
 pub mod snapshot;
 pub mod train;
 mod vectors;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use uuid::Uuid;
 use crate::blobs::{BlobError, Blobs};
 use crate::config::Config;
 use crate::domain::{JobKind, Note};
+use crate::outbound::Outbound;
 use crate::store::{Store, StoreError};
 
 /// The running parts, cheap to clone.
@@ -36,6 +39,8 @@ pub struct Services {
     pub blobs: Blobs,
     pub config: Arc<Config>,
     pub native: Arc<crate::native::Native>,
+    /// To addresses that people typed.
+    pub outbound: Outbound,
     pub(crate) queue: queue::Queue,
 }
 
@@ -107,7 +112,8 @@ impl Services {
         let store = Store::connect(url).await?;
         let blobs = Blobs::open(&config.blob_url, &config.state.join("blobs"))?;
         let queue = queue::Queue::open(&store).await?;
-        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), queue })
+        let outbound = Outbound::new(config.webhooks.allow_private)?;
+        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), outbound, queue })
     }
 
     /// Scratch space on the same disk as the state.

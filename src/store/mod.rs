@@ -8,12 +8,16 @@ pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
+pub mod guides;
 pub mod idempotency;
+pub mod identities;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
 pub mod looks;
+pub mod measures;
+pub mod live;
 pub mod members;
 pub mod policies;
 pub mod predictions;
@@ -28,6 +32,7 @@ pub mod snapshots;
 pub mod suspects;
 mod taxonomies;
 pub mod trainings;
+pub mod webhooks;
 
 use std::time::Duration;
 

@@ -4,13 +4,15 @@
 use axum::http::Method;
 
 use crate::domain::Right;
-use Right::{Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
+use Right::{Adjudicate, Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
 
 /// (method, address as the router knows it, right). GET stands for HEAD too.
 const TABLE: &[(&str, &str, Right)] = &[
     // pages
     ("GET", "/sign-in", Open),
     ("POST", "/sign-in", Open),
+    ("GET", "/sign-in/oidc", Open),
+    ("GET", "/sign-in/oidc/callback", Open),
     ("GET", "/setup", Open),
     ("POST", "/setup", Open),
     ("POST", "/sign-out", Open),
@@ -35,6 +37,10 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/review/{lease}", Annotate),
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
+    ("GET", "/datasets/{name}/webhooks", Manage),
+    ("GET", "/datasets/{name}/quality", View),
+    ("GET", "/datasets/{name}/guide", View),
+    ("GET", "/datasets/{name}/guide/{class}", View),
     // media and health
     ("GET", "/media/{dataset}/{sample}", View),
     ("GET", "/poster/{dataset}/{sample}", View),
@@ -57,6 +63,12 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("PUT", "/api/v1/datasets/{dataset}/members/{account}", Manage),
     ("DELETE", "/api/v1/datasets/{dataset}/members/{account}", Manage),
     ("GET", "/api/v1/datasets/{dataset}/audit", Manage),
+    ("GET", "/api/v1/datasets/{dataset}/webhooks", Manage),
+    ("POST", "/api/v1/datasets/{dataset}/webhooks", Manage),
+    ("DELETE", "/api/v1/datasets/{dataset}/webhooks/{webhook}", Manage),
+    ("POST", "/api/v1/datasets/{dataset}/webhooks/{webhook}/ping", Manage),
+    ("GET", "/api/v1/datasets/{dataset}/webhooks/{webhook}/deliveries", Manage),
+    ("POST", "/api/v1/datasets/{dataset}/webhooks/{webhook}/deliveries/{delivery}/redeliver", Manage),
     // datasets and samples
     ("GET", "/api/openapi.json", SignedIn),
     ("GET", "/api/v1/datasets", SignedIn),
@@ -65,6 +77,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/api/v1/datasets/{dataset}/taxonomy", View),
     ("GET", "/api/v1/datasets/{dataset}/classes", View),
     ("GET", "/api/v1/datasets/{dataset}/rounds", View),
+    ("GET", "/api/v1/datasets/{dataset}/events", View),
     ("GET", "/api/v1/datasets/{dataset}/samples", View),
     ("GET", "/api/v1/datasets/{dataset}/samples/{sample}", View),
     ("GET", "/api/v1/datasets/{dataset}/samples/{sample}/history", View),
@@ -120,6 +133,18 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("POST", "/api/v1/datasets/{dataset}/rule-runs/{run}/undo", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/rule-previews", Jobs),
     ("GET", "/api/v1/rule-fields", SignedIn),
+    // numbers about people and labels
+    ("GET", "/api/v1/datasets/{dataset}/agreement", View),
+    ("GET", "/api/v1/datasets/{dataset}/people-quality", View),
+    ("GET", "/api/v1/datasets/{dataset}/yield", View),
+    // labelling guides
+    ("GET", "/api/v1/datasets/{dataset}/guides", View),
+    ("GET", "/api/v1/datasets/{dataset}/guides/{class}", View),
+    ("PUT", "/api/v1/datasets/{dataset}/guides/{class}", Adjudicate),
+    ("GET", "/api/v1/datasets/{dataset}/guides/{class}/versions", View),
+    ("GET", "/api/v1/datasets/{dataset}/guides/{class}/decisions", View),
+    ("POST", "/api/v1/datasets/{dataset}/guides/{class}/decisions", Adjudicate),
+    ("POST", "/api/v1/datasets/{dataset}/guide-previews", Adjudicate),
     // jobs
     ("GET", "/api/v1/jobs", SignedIn),
     ("GET", "/api/v1/jobs/{job}", View),

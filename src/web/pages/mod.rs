@@ -8,13 +8,17 @@ mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod guides;
 mod health;
 mod import;
 mod jobs;
 mod learning;
 mod names;
+mod oidc;
 mod people;
+mod places;
 mod predictions;
+mod quality;
 pub(crate) mod reader;
 mod review;
 mod rules;
@@ -24,6 +28,7 @@ mod sign_in;
 mod summary;
 mod suspects;
 mod training;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -59,9 +64,15 @@ pub(crate) fn router() -> Router<Services> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/quality", get(quality::show))
+        .route("/datasets/{name}/guide", get(guides::show_index))
+        .route("/datasets/{name}/guide/{class}", get(guides::show_one))
         .route("/account", get(people::account))
         .route("/accounts", get(people::accounts))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/oidc", get(oidc::depart))
+        .route(crate::web::access::oidc::CALLBACK, get(oidc::arrive))
+        .route("/datasets/{name}/webhooks", get(webhooks::show))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/setup", get(sign_in::show_setup).post(sign_in::setup))
         .layer(axum::middleware::from_fn(reader::remember))

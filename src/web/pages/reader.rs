@@ -103,6 +103,11 @@ impl Reader {
         self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
+    /// What reviewers and leads may do is worth showing.
+    pub(crate) fn adjudicates(&self) -> bool {
+        self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
+    }
+
     pub(crate) fn admin(&self) -> bool {
         self.who.as_ref().is_some_and(|w| w.admin)
     }
@@ -156,6 +161,10 @@ impl Reader {
                 chosen: t == self.theme,
             })
             .collect()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The section of the main navigation that this page belongs to.
