@@ -7,10 +7,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
 
-use super::card::{Asked, Card, Facts, Sight};
+use super::card::{Card, of_lease};
 use super::error::PageError;
 use super::{Reader, address, render};
-use crate::domain::Purpose;
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::web::access::Who;
@@ -59,20 +58,7 @@ pub(super) async fn card(
         Ok(_) | Err(StoreError::NotFound { .. }) => return Err(gone().into()),
         Err(e) => return Err(e.into()),
     };
-    let sample = store.sample(dataset.id, &format!("#{}", lease.sample_id)).await?;
-    let sight = Sight { people: !lease.blind, model: !lease.hide_model };
-    let facts = Facts::load(store, dataset, sample, sight).await?;
-    let asked = Asked { lease: Some(lease.id), purpose: told(lease.purpose), blind: lease.told_blind() };
-    render(&LeasePage { card: Card::of(&page, &facts, asked), page })
-}
-
-/// What a person is told of why a sample is asked about: samples of known class look like any other.
-fn told(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::First | Purpose::Gold => "review",
-        Purpose::Second => "second_look",
-        Purpose::Adjudicate => "adjudicate",
-    }
+    render(&LeasePage { card: of_lease(store, &page, dataset, &lease).await?, page })
 }
 
 fn gone() -> Problem {
