@@ -42,6 +42,8 @@ static ASSETS: &[Asset] = assets![
     "js/docs.js",
     "js/guide.js",
     "js/frame.js",
+    "js/frame.js",
+    "js/guide.js",
     "js/holder.js",
     "js/import.js",
     "js/job.js",

@@ -18,7 +18,7 @@ export const ACTIONS = [
   { name: "comment", key: "c" },
   { name: "undo", key: "z" },
   { name: "recent", key: "h" },
-  { name: "skip", key: "n", only: "queue" },
+  { name: "skip", key: "n", presses: "[data-skip]", only: "queue" },
   { name: "next", key: "j", presses: 'a[rel="next"]', only: "walk" },
   { name: "play", key: "p" },
   { name: "loop", key: "l", presses: "[data-loop]" },

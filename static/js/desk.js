@@ -43,7 +43,7 @@ function begin(card, page) {
     choose: (chosen) => decide(chosen.length > 1 ? "ambiguous" : "relabel", chosen),
   });
   now = { card, page, clip, choice, since: performance.now(), away: 0 };
-  label(card);
+  label(document);
   localTimes(card);
   swipe(card, ways);
   // Enter and Escape lead back from the comment to the keys
@@ -297,7 +297,7 @@ document.addEventListener("visibilitychange", () => {
 });
 
 changes.addEventListener("change", () => {
-  label(now?.card ?? document);
+  label(document);
   trail.draw();
 });
 
@@ -312,8 +312,10 @@ if (queue) {
   queue.addEventListener("open", ({ detail: { open } }) => {
     const count = root.querySelector("[data-open]");
     if (count) count.textContent = t("js.queue_open", { n: open });
+    if (!["empty", "others"].includes(root.dataset.state)) return;
     // somebody gave one back, or a new scan filled the queue
-    if (root.dataset.state === "empty" || root.dataset.state === "others") if (queue.ahead.length) advance();
+    if (queue.ahead.length) advance();
+    else root.dataset.state = open > 0 ? "others" : "empty";
   });
   queue.addEventListener("gone", () => {
     if (busy) return;

@@ -60,15 +60,15 @@ export class Leases extends EventTarget {
     const count = Math.min(MOST, 1 + AHEAD + late);
     const body = { holder: this.holder, count, ...(this.batch ? { batch: this.batch } : {}) };
     const answer = await insist(
-      () => post(`${this.api}/queue/draw`, body),
+      () => post(`${this.api}/queue/draw`, body, { keyed: false }),
       (error) => this.tell("waits", { error }),
     );
     this.open = answer.open;
-    this.tell("open", { open: answer.open });
     for (const item of answer.items) {
       const known = this.shown?.item.lease_id === item.lease_id || this.ahead.some((a) => a.item.lease_id === item.lease_id);
       if (!known && !this.decided.has(item.lease_id)) this.ahead.push(this.fetched(item));
     }
+    this.tell("open", { open: answer.open });
   }
 
   fetched(item) {
@@ -137,14 +137,14 @@ export class Leases extends EventTarget {
   async skip() {
     const { item } = this.shown;
     this.done(item.lease_id);
-    await insist(() => post(`${this.api}/queue/leases/${item.lease_id}/release`, { skip: true })).catch(() => {});
+    await insist(() => post(`${this.api}/queue/leases/${item.lease_id}/release`, { skip: true }, { keyed: false })).catch(() => {});
     await this.draw();
   }
 
   async extend() {
     for (const held of [this.shown, ...this.ahead.slice(0, AHEAD)].filter(Boolean)) {
       try {
-        held.item = { ...held.item, ...(await post(`${this.api}/queue/leases/${held.item.lease_id}/extend`)) };
+        held.item = { ...held.item, ...(await post(`${this.api}/queue/leases/${held.item.lease_id}/extend`, {}, { keyed: false })) };
       } catch (error) {
         if (![404, 409, 410].includes(error.status)) continue;
         if (held === this.shown) this.tell("gone", held);
@@ -159,7 +159,7 @@ export class Leases extends EventTarget {
   // Nobody needs to wait for what this person has not seen.
   release() {
     for (const { item } of this.ahead.splice(0))
-      send("POST", `${this.api}/queue/leases/${item.lease_id}/release`, { skip: false }, { keepalive: true }).catch(() => {});
+      send("POST", `${this.api}/queue/leases/${item.lease_id}/release`, { skip: false }, { keepalive: true, keyed: false }).catch(() => {});
   }
 
   tell(name, detail) {

@@ -100,7 +100,7 @@ async function sendOne(entry) {
     let answer = null;
     if (entry.tried) {
       try {
-        answer = await post(entry.undo_url, {}, { keepalive: true });
+        answer = await post(entry.undo_url, {}, { keepalive: true, keyed: false });
       } catch (error) {
         // it never arrived
         if (error.status !== 404) throw error;
@@ -117,7 +117,7 @@ async function sendOne(entry) {
   // from here on the server may have it, whatever happens to the answer
   const was = await kept.change(entry.client_id, (e) => ({ ...e, tried: true }));
   if (!was || was.undo) return;
-  const answer = await post(entry.url, entry.body, { keepalive: true });
+  const answer = await post(entry.url, entry.body, { keepalive: true, keyed: false });
   await kept.change(entry.client_id, (e) => (e.undo ? e : null));
   tell(entry.kind === "undo" ? "undone" : "sent", { entry, answer });
   changed();

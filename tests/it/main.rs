@@ -18,6 +18,8 @@ mod audit_beside;
 mod browser;
 mod guides;
 mod card;
+mod card;
+mod guides;
 mod imports;
 mod jobs;
 mod labels;

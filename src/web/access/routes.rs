@@ -33,6 +33,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/clusters", View),
     ("GET", "/datasets/{name}/rules", Jobs),
     ("GET", "/datasets/{name}/samples/{key}", View),
+    ("GET", "/datasets/{name}/review", Annotate),
+    ("GET", "/datasets/{name}/review/{lease}", Annotate),
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
     ("GET", "/datasets/{name}/webhooks", Manage),

@@ -20,6 +20,7 @@ mod places;
 mod predictions;
 mod quality;
 pub(crate) mod reader;
+mod review;
 mod rules;
 mod sample;
 mod samples;
@@ -57,6 +58,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/clusters", get(clusters::show))
         .route("/datasets/{name}/rules", get(rules::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
+        .route("/datasets/{name}/review", get(review::show))
+        .route("/datasets/{name}/review/{lease}", get(review::card))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
