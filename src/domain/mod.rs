@@ -1,6 +1,7 @@
 //! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
 
 pub mod access;
+pub mod bulk;
 pub mod finding;
 pub mod health;
 pub mod issue;
@@ -13,6 +14,7 @@ pub mod sample;
 pub mod taxonomy;
 
 pub use access::{Refusal, Right, Role, Scope, Viewer};
+pub use bulk::{BulkAction, MapMethod};
 pub use finding::{Detector, Finding, Neighbour, Reason};
 pub use health::Health;
 pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};

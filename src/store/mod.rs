@@ -3,6 +3,7 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod bulk;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
@@ -11,6 +12,7 @@ pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod maps;
 pub mod members;
 pub mod predictions;
 pub mod reviews;
@@ -18,6 +20,7 @@ pub mod rules;
 pub mod samples;
 pub mod scans;
 pub mod sessions;
+pub mod sets;
 pub mod snapshots;
 pub mod suspects;
 pub mod trainings;

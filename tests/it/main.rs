@@ -16,6 +16,7 @@ mod api_samples;
 mod audit;
 mod audit_beside;
 mod browser;
+mod bulk;
 mod imports;
 mod jobs;
 mod labels;

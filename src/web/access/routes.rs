@@ -4,7 +4,7 @@
 use axum::http::Method;
 
 use crate::domain::Right;
-use Right::{Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
+use Right::{Adjudicate, Admin, Annotate, Export, Import, Jobs, Manage, Open, SignedIn, View};
 
 /// (method, address as the router knows it, right). GET stands for HEAD too.
 const TABLE: &[(&str, &str, Right)] = &[
@@ -30,6 +30,8 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/health", View),
     ("GET", "/datasets/{name}/clusters", View),
     ("GET", "/datasets/{name}/rules", Jobs),
+    ("GET", "/datasets/{name}/grid", View),
+    ("GET", "/datasets/{name}/map", View),
     ("GET", "/datasets/{name}/samples/{key}", View),
     ("GET", "/datasets/{name}/trainings/{id}", View),
     ("GET", "/datasets/{name}/team", View),
@@ -104,6 +106,18 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("POST", "/api/v1/datasets/{dataset}/rule-runs/{run}/undo", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/rule-previews", Jobs),
     ("GET", "/api/v1/rule-fields", SignedIn),
+    // sets, bulk, maps
+    ("GET", "/api/v1/datasets/{dataset}/grid", View),
+    ("GET", "/api/v1/datasets/{dataset}/bulk", View),
+    ("POST", "/api/v1/datasets/{dataset}/bulk", Adjudicate),
+    ("GET", "/api/v1/datasets/{dataset}/bulk/{bulk}", View),
+    ("POST", "/api/v1/datasets/{dataset}/bulk/{bulk}/undo", Adjudicate),
+    ("POST", "/api/v1/datasets/{dataset}/selections", Annotate),
+    ("GET", "/api/v1/datasets/{dataset}/selections/{selection}", View),
+    ("GET", "/api/v1/datasets/{dataset}/map", View),
+    ("POST", "/api/v1/datasets/{dataset}/map", Jobs),
+    ("GET", "/api/v1/datasets/{dataset}/maps/{map}/points", View),
+    ("GET", "/api/v1/datasets/{dataset}/maps/{map}/marks", View),
     // jobs
     ("GET", "/api/v1/jobs", SignedIn),
     ("GET", "/api/v1/jobs/{job}", View),

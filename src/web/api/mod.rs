@@ -4,6 +4,7 @@
 //! Lists are paged by cursor, long work answers 202 with its job, errors are problem JSON, every POST
 //! may carry an `Idempotency-Key`.
 
+mod bulk;
 mod datasets;
 mod docs;
 mod embeddings;
@@ -12,6 +13,7 @@ mod exports;
 mod health;
 mod imports;
 mod jobs;
+mod maps;
 pub(crate) mod people;
 mod predictions;
 mod reviews;
@@ -48,7 +50,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         title = "Tamis",
         description = "Finds and fixes wrong labels of short-video datasets.\n\n\
             **Lists** are paged: pass `next` of a page as `cursor` of the following request.\n\n\
-            **Long work** (imports, encodes, scans, trainings, exports, rules) answers 202 with a job; follow it at \
+            **Long work** (imports, encodes, scans, trainings, exports, rules, maps) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
             **Sending again**: every POST but those of accounts takes an `Idempotency-Key`; the same key with the same body gets the \
@@ -63,6 +65,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "samples", description = "One short video with its texts and labels"),
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
+        (name = "bulk", description = "Sets of samples, one decision on all of a set, maps of the embeddings"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
@@ -82,6 +85,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
+        .merge(bulk::router())
+        .merge(maps::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())
@@ -92,6 +97,11 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(
+            bulk::selections()
+                .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
+                .layer(DefaultBodyLimit::max(bulk::MAX_SELECTION_BODY)),
+        )
         .merge(
             imports::router()
                 .merge(predictions::router())

@@ -7,10 +7,12 @@ mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod grid;
 mod health;
 mod import;
 mod jobs;
 mod learning;
+mod map;
 mod names;
 mod people;
 mod predictions;
@@ -49,6 +51,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/health", get(health::show))
         .route("/datasets/{name}/clusters", get(clusters::show))
         .route("/datasets/{name}/rules", get(rules::show))
+        .route("/datasets/{name}/grid", get(grid::show))
+        .route("/datasets/{name}/map", get(map::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))

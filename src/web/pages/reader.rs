@@ -101,6 +101,11 @@ impl Reader {
         self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
+    /// May settle disagreements and decide in bulk.
+    pub(crate) fn reviews(&self) -> bool {
+        self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
+    }
+
     pub(crate) fn admin(&self) -> bool {
         self.who.as_ref().is_some_and(|w| w.admin)
     }

@@ -295,6 +295,8 @@ impl HistoryView {
             "retraction" => "retraction",
             "rule" => "rule_did",
             "rule_undone" => "rule_undone",
+            "bulk" => "bulk_did",
+            "bulk_undone" => "bulk_undone",
             _ => "label_source",
         };
         let classes = e.classes.iter().map(|c| taxonomy.path_name(c, lang.tag()));
