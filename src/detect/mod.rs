@@ -24,6 +24,7 @@ mod golden_detectors;
 pub mod hierarchy;
 pub mod imbalance;
 pub mod media_faults;
+pub mod map;
 pub mod meta;
 pub mod mixture;
 pub mod neighbours;

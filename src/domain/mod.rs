@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod diff;
+pub mod bulk;
 pub mod finding;
 pub mod health;
 pub mod issue;
@@ -18,6 +19,7 @@ pub mod taxonomy;
 
 pub use access::{Refusal, Right, Role, Scope, Viewer};
 pub use finding::{Candidate, Detector, FieldVotes, Finding, Neighbour, Reason};
+pub use bulk::{BulkAction, MapMethod};
 pub use health::Health;
 pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};
 pub use job::{JobKind, JobState};

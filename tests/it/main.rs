@@ -20,6 +20,7 @@ mod guides;
 mod card;
 mod card;
 mod guides;
+mod bulk;
 mod imports;
 mod jobs;
 mod labels;

@@ -9,10 +9,12 @@ mod datasets;
 mod docs;
 mod error;
 mod guides;
+mod grid;
 mod health;
 mod import;
 mod jobs;
 mod learning;
+mod map;
 mod names;
 mod oidc;
 mod people;
@@ -57,6 +59,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/health", get(health::show))
         .route("/datasets/{name}/clusters", get(clusters::show))
         .route("/datasets/{name}/rules", get(rules::show))
+        .route("/datasets/{name}/grid", get(grid::show))
+        .route("/datasets/{name}/map", get(map::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/review", get(review::show))
         .route("/datasets/{name}/review/{lease}", get(review::card))

@@ -103,7 +103,7 @@ impl Reader {
         self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
-    /// What reviewers and leads may do is worth showing.
+    /// What reviewers and leads may do (settle disagreements, decide in bulk) is worth showing.
     pub(crate) fn adjudicates(&self) -> bool {
         self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
     }
