@@ -129,7 +129,10 @@ impl Store {
             q.push(" where s.dataset_id = ").push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
             match filter.issue {
                 Some(kind) => {
-                    q.push(" and i.scan_id = ").push_bind(scan).push(" and i.kind = ").push_bind(kind.as_str());
+                    q.push(" and i.scan_id = ")
+                        .push_bind(scan)
+                        .push(" and i.kind = ")
+                        .push_bind(kind.as_str());
                     if let Some(field) = filter.field {
                         q.push(" and ").push_bind(field.as_str()).push(" = any(i.fields)");
                     }
@@ -165,12 +168,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    async fn latest_scan_id(&self, dataset: Uuid) -> Result<Option<Uuid>> {
-        Ok(sqlx::query_scalar!("select id from scans where dataset_id = $1 order by seq desc limit 1", dataset)
-            .fetch_optional(&self.pool)
-            .await?)
     }
 
     /// The samples of the set after `after` (`place` of a tile; 0: from the top). A page costs the same however

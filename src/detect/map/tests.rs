@@ -33,9 +33,8 @@ fn trustworthiness(x: ArrayView2<'_, f32>, points: ArrayView2<'_, f32>, k: usize
     let mut beyond = 0;
     for i in 0..n {
         let true_order = ranked(n, i, |j| -f64::from(unit.row(i).dot(&unit.row(j))));
-        let on_plane = ranked(n, i, |j| {
-            (0..2).map(|c| f64::from(points[[i, c]] - points[[j, c]]).powi(2)).sum::<f64>()
-        });
+        let on_plane =
+            ranked(n, i, |j| (0..2).map(|c| f64::from(points[[i, c]] - points[[j, c]]).powi(2)).sum::<f64>());
         for j in &on_plane[..k] {
             let rank = true_order.iter().position(|t| t == j).unwrap() + 1;
             beyond += rank.saturating_sub(k);

@@ -5,8 +5,8 @@
 //! may carry an `Idempotency-Key`.
 
 mod batches;
-mod comments;
 mod bulk;
+mod comments;
 mod datasets;
 mod docs;
 mod embeddings;
@@ -17,8 +17,8 @@ mod health;
 mod imports;
 mod jobs;
 mod live;
-pub(crate) mod measures;
 mod maps;
+pub(crate) mod measures;
 pub(crate) mod people;
 mod predictions;
 mod queue;

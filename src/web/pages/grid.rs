@@ -87,7 +87,11 @@ impl TileView {
             video: media("media"),
             duration: t.duration_ms.map(|ms| clock(i64::from(ms))),
             class: t.class.as_ref().map(class),
-            suggested: t.suggested_class.as_ref().filter(|s| t.flagged && t.class.as_ref() != Some(s)).map(class),
+            suggested: t
+                .suggested_class
+                .as_ref()
+                .filter(|s| t.flagged && t.class.as_ref() != Some(s))
+                .map(class),
             suspicion: t.suspicion.filter(|_| t.flagged).map(|s| Share::of(s, lang)),
             status,
             status_name: lang.text(&format!("status.{status}")).to_owned(),
@@ -150,7 +154,9 @@ fn words(page: &Reader, taxonomy: &Taxonomy, set: &SampleSet) -> String {
             parts.extend(f.issue.map(|i: IssueKind| lang.text(&format!("issue.{}", i.as_str())).to_owned()));
             parts.extend(f.cluster.map(|c| page.t1("clusters.cluster", "n", c)));
             match (&f.given, &f.suggested) {
-                (Some(g), Some(s)) => parts.push(page.t2("grid.cell", "given", name(g), "suggested", name(s))),
+                (Some(g), Some(s)) => {
+                    parts.push(page.t2("grid.cell", "given", name(g), "suggested", name(s)))
+                }
                 (one, other) => parts.extend(one.iter().chain(other).map(name)),
             }
             parts.extend(f.class.as_ref().map(name));
