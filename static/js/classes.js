@@ -1,6 +1,6 @@
 // The classes of a dataset as one searches them: by Chinese, pinyin, initials, English and id, words in
 // any order, with gaps, slips and swapped letters at the end of the list. 10,000 classes take a few
-// milliseconds a key (docs/benchmarks.md).
+// milliseconds a key.
 import { get } from "./api.js";
 import { lang } from "./messages.js";
 import { chinese, readings, spell } from "./pinyin.js";
