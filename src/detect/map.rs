@@ -80,10 +80,9 @@ pub fn map(
         return Err(DetectError::Param { name: "neighbours", value, rule });
     }
     let unit = l2_normalized_rows(features);
-    let neighbours =
-        nearest_of_unit_rows(unit.view(), params.neighbours, EXACT_BELOW, &mut |done, n| {
-            stage(MapStage::Neighbours, done, n)
-        })?;
+    let neighbours = nearest_of_unit_rows(unit.view(), params.neighbours, EXACT_BELOW, &mut |done, n| {
+        stage(MapStage::Neighbours, done, n)
+    })?;
     let start = principal_plane(unit.view(), params.seed);
     let (points, method) = if n < LEAST || params.method == MapMethod::Pca {
         (start, MapMethod::Pca)

@@ -21,6 +21,8 @@ pub enum Decision {
     },
     OutOfTaxonomy,
     BadMedia,
+    /// The sample is left out of snapshots, scans, trainings and exports.
+    Exclude,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -31,7 +33,9 @@ pub enum DecisionError {
     TooFewClasses,
     #[error("{0} takes no class")]
     ClassNotTaken(&'static str),
-    #[error("unknown decision {0:?}: one of keep, relabel, unsure, ambiguous, out_of_taxonomy, bad_media")]
+    #[error(
+        "unknown decision {0:?}: one of keep, relabel, unsure, ambiguous, out_of_taxonomy, bad_media, exclude"
+    )]
     Unknown(String),
 }
 
@@ -51,6 +55,7 @@ impl Decision {
             "unsure" => plain(Self::Unsure, "unsure"),
             "out_of_taxonomy" => plain(Self::OutOfTaxonomy, "out_of_taxonomy"),
             "bad_media" => plain(Self::BadMedia, "bad_media"),
+            "exclude" => plain(Self::Exclude, "exclude"),
             "relabel" => class.map(|class| Self::Relabel { class }).ok_or(DecisionError::ClassMissing),
             "ambiguous" => {
                 let mut classes = classes;
@@ -74,6 +79,7 @@ impl Decision {
             Self::Ambiguous { .. } => "ambiguous",
             Self::OutOfTaxonomy => "out_of_taxonomy",
             Self::BadMedia => "bad_media",
+            Self::Exclude => "exclude",
         }
     }
 }

@@ -107,7 +107,8 @@ fn place(
     })?;
     let ids: Vec<i64> = rows.into_iter().map(|i| ids[i]).collect();
     let points: Vec<[f32; 2]> = placed.points.rows().into_iter().map(|p| [p[0], p[1]]).collect();
-    let file = points_file(&ids, &points).ok_or_else(|| broke(&"the ids of the samples span more than 32 bits"))?;
+    let file =
+        points_file(&ids, &points).ok_or_else(|| broke(&"the ids of the samples span more than 32 bits"))?;
     Ok(Placed { file, n: ids.len(), method: placed.method, neighbours_kept: placed.neighbours_kept })
 }
 
@@ -171,7 +172,11 @@ fn marks_file(ids: &[i64], marks: &[Mark]) -> Vec<u8> {
     for m in &of_id {
         out.extend(short(m.and_then(|m| m.cluster)).to_le_bytes());
     }
-    out.extend(of_id.iter().map(|m| m.and_then(|m| m.suspicion).map_or(255, |s| (s.clamp(0.0, 1.0) * 254.0).round() as u8)));
+    out.extend(
+        of_id
+            .iter()
+            .map(|m| m.and_then(|m| m.suspicion).map_or(255, |s| (s.clamp(0.0, 1.0) * 254.0).round() as u8)),
+    );
     out.extend(of_id.iter().map(|m| m.map_or(0, |m| u8::try_from(m.status).unwrap_or(0))));
     out
 }
@@ -214,7 +219,8 @@ mod tests {
 
     #[test]
     fn marks_find_their_points() {
-        let mark = |sample_id, class, suspicion| Mark { sample_id, class, cluster: None, suspicion, status: 2 };
+        let mark =
+            |sample_id, class, suspicion| Mark { sample_id, class, cluster: None, suspicion, status: 2 };
         let marks = [mark(1, Some(4), None), mark(3, None, Some(1.0)), mark(8, Some(9), Some(0.5))];
         // 1 is not on the map, 5 is gone
         let file = marks_file(&[3, 5, 8], &marks);

@@ -170,7 +170,9 @@ impl Store {
             .push_bind(LabelSource::Annotator.precedence())
             .push(")");
         self.push_set(&mut q, dataset, &filter.set).await?;
-        q.push(" and s.id <> all(").push_bind(filter.except.clone()).push(") group by c.class order by 2 desc, 1");
+        q.push(" and s.id <> all(")
+            .push_bind(filter.except.clone())
+            .push(") group by c.class order by 2 desc, 1");
         let rows: Vec<(Option<String>, i64, i64, i64)> = q.build_query_as().fetch_all(&self.pool).await?;
         let settled = if action == BulkAction::Relabel { rows.iter().map(|r| r.3).sum() } else { 0 };
         Ok(BulkPreview {
@@ -189,7 +191,12 @@ impl Store {
     ///
     /// # Errors
     /// A class that is no leaf of the taxonomy; a `client_id` that another action has.
-    pub async fn insert_bulk(&self, dataset: Uuid, new: &NewBulk, job: Option<&serde_json::Value>) -> Result<(Uuid, bool)> {
+    pub async fn insert_bulk(
+        &self,
+        dataset: Uuid,
+        new: &NewBulk,
+        job: Option<&serde_json::Value>,
+    ) -> Result<(Uuid, bool)> {
         let mut tx = self.pool.begin().await?;
         sqlx::query!("select id from datasets where id = $1 for key share", dataset)
             .fetch_optional(&mut *tx)
@@ -309,7 +316,9 @@ impl Store {
     pub async fn begin_bulk(&self, dataset: Uuid, id: Uuid) -> Result<Option<BulkPass>> {
         let bulk = self.bulk(dataset, id).await?;
         // may ask the database itself: before the transaction, which holds a connection
-        let mut q = QueryBuilder::new("insert into bulk_action_samples (bulk_id, sample_id, class_before, changed) select ");
+        let mut q = QueryBuilder::new(
+            "insert into bulk_action_samples (bulk_id, sample_id, class_before, changed) select ",
+        );
         q.push_bind(id).push(", s.id, c.class, ");
         push_changes(&mut q, bulk.action, bulk.class.as_deref());
         self.push_set(&mut q, dataset, &bulk.filter.set).await?;
@@ -348,10 +357,13 @@ impl Store {
             return Ok(None);
         };
         let undone = if row.action == BulkAction::Exclude.as_str() {
-            sqlx::query!("update exclusions set lifted_at = now() where bulk_id = $1 and lifted_at is null", id)
-                .execute(&mut *tx)
-                .await?
-                .rows_affected()
+            sqlx::query!(
+                "update exclusions set lifted_at = now() where bulk_id = $1 and lifted_at is null",
+                id
+            )
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
         } else {
             let undone = sqlx::query!(
                 "insert into label_retractions (label_id, author)
@@ -366,6 +378,18 @@ impl Store {
             restate(&mut tx, id, row.seq).await?;
             undone
         };
+        // back into the queue, unless somebody decided or it waits again already
+        sqlx::query!(
+            "update queue_items q set state = 'open', done_at = null from bulk_action_samples b
+             where b.bulk_id = $1 and q.id = b.queue_item and q.state = 'done'
+               and not exists (select from review_status r where r.sample_id = b.sample_id and r.decision <> 'unsure')
+               and not exists (select from exclusions x where x.sample_id = b.sample_id and x.lifted_at is null)
+               and not exists (select from queue_items o
+                 where o.sample_id = b.sample_id and o.state = 'open' and o.purpose <> 'gold')",
+            id
+        )
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Some(undone))
     }
@@ -472,6 +496,24 @@ impl BulkPass {
             .await?;
             labels.cast_signed()
         };
+        // nobody needs to look for a first time; who holds a sample just now goes on
+        sqlx::query!(
+            "with done as (
+               update queue_items q set state = 'done', done_at = now() from bulk_action_samples b
+               where b.bulk_id = $1 and b.sample_id > $2 and b.sample_id <= $3 and q.sample_id = b.sample_id
+                 and q.state = 'open' and q.purpose = 'first' and (q.leased_until is null or q.leased_until < now())
+                 and ($4 or b.changed or b.class_before = coalesce($5, b.class_before))
+               returning q.id, q.sample_id)
+             update bulk_action_samples b set queue_item = d.id from done d
+             where b.bulk_id = $1 and b.sample_id = d.sample_id",
+            id,
+            self.after,
+            upto,
+            self.bulk.action == BulkAction::Exclude,
+            self.bulk.class
+        )
+        .execute(&mut *self.tx)
+        .await?;
         self.bulk.n_changed += changed;
         self.after = upto;
         Ok(part.n)

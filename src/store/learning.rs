@@ -49,11 +49,12 @@ pub struct AuditRow {
 }
 
 impl Store {
-    /// Reviews that decide on a label, after the review `after`.
+    /// Reviews that stand and decide on a label, after the review `after`.
     pub async fn decisions(&self, dataset: Uuid, after: i64) -> Result<i64> {
         Ok(sqlx::query_scalar!(
-            r#"select count(*) as "n!" from reviews
-               where dataset_id = $1 and id > $2 and decision in ('keep', 'relabel', 'out_of_taxonomy')"#,
+            r#"select count(*) as "n!" from reviews r
+               where dataset_id = $1 and id > $2 and decision in ('keep', 'relabel', 'out_of_taxonomy') and purpose <> 'gold'
+                 and not exists (select from review_retractions t where t.review_id = r.id)"#,
             dataset,
             after
         )
@@ -86,7 +87,8 @@ impl Store {
                  where dataset_id = $1 and (id = r.scan_id or (r.scan_id is null and created_at <= r.created_at))
                  order by seq desc limit 1) s
                join findings f on f.scan_id = s.id and f.sample_id = r.sample_id
-               where r.dataset_id = $1 and r.decision in ('keep', 'relabel', 'out_of_taxonomy')
+               where r.dataset_id = $1 and r.decision in ('keep', 'relabel', 'out_of_taxonomy') and r.purpose <> 'gold'
+                 and not exists (select from review_retractions t where t.review_id = r.id)
                order by f.scan_id, f.sample_id, r.id desc"#,
             dataset
         )

@@ -145,7 +145,7 @@ impl Store {
     }
 }
 
-async fn record(
+pub(super) async fn record(
     tx: &mut sqlx::PgConnection,
     actor: &str,
     action: &str,

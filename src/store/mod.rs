@@ -4,17 +4,23 @@
 
 pub mod accounts;
 pub mod bulk;
+pub mod cards;
+pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
 pub mod idempotency;
+pub mod identities;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod looks;
 pub mod maps;
 pub mod members;
+pub mod policies;
 pub mod predictions;
+pub mod queue;
 pub mod reviews;
 pub mod rules;
 pub mod samples;
@@ -23,7 +29,9 @@ pub mod sessions;
 pub mod sets;
 pub mod snapshots;
 pub mod suspects;
+mod taxonomies;
 pub mod trainings;
+pub mod webhooks;
 
 use std::time::Duration;
 
@@ -103,6 +111,7 @@ impl<T> Page<T> {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    taxonomies: taxonomies::Kept,
 }
 
 impl Store {
@@ -134,7 +143,7 @@ impl Store {
             .connect(url)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, taxonomies: taxonomies::Kept::default() })
     }
 
     /// Ok when the database answers.

@@ -196,6 +196,21 @@ pub struct Inspected {
 }
 
 impl Store {
+    /// Internal id of a sample, named as for [`Store::sample`].
+    pub async fn sample_id(&self, dataset: Uuid, key: &str) -> Result<i64> {
+        let id = key.strip_prefix('#').and_then(|k| k.parse::<i64>().ok());
+        sqlx::query_scalar!(
+            "select id from samples where dataset_id = $1 and (external_id = $2 or id = $3)
+             order by (external_id = $2) desc limit 1",
+            dataset,
+            key,
+            id
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| StoreError::not_found("sample", key))
+    }
+
     /// By external id, or by `#` and the internal id.
     pub async fn sample(&self, dataset: Uuid, key: &str) -> Result<Sample> {
         let id = key.strip_prefix('#').and_then(|k| k.parse::<i64>().ok());

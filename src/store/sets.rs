@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for SampleSet {
 
 /// One tile of a grid.
 #[derive(Clone, Debug, Serialize, FromRow, ToSchema)]
-pub struct Tile {
+pub struct GridTile {
     /// Internal id.
     pub sample_id: i64,
     pub external_id: String,
@@ -129,7 +129,10 @@ impl Store {
             q.push(" where s.dataset_id = ").push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
             match filter.issue {
                 Some(kind) => {
-                    q.push(" and i.scan_id = ").push_bind(scan).push(" and i.kind = ").push_bind(kind.as_str());
+                    q.push(" and i.scan_id = ")
+                        .push_bind(scan)
+                        .push(" and i.kind = ")
+                        .push_bind(kind.as_str());
                     if let Some(field) = filter.field {
                         q.push(" and ").push_bind(field.as_str()).push(" = any(i.fields)");
                     }
@@ -167,25 +170,25 @@ impl Store {
         Ok(())
     }
 
-    async fn latest_scan_id(&self, dataset: Uuid) -> Result<Option<Uuid>> {
-        Ok(sqlx::query_scalar!("select id from scans where dataset_id = $1 order by seq desc limit 1", dataset)
-            .fetch_optional(&self.pool)
-            .await?)
-    }
-
     /// The samples of the set after `after` (`place` of a tile; 0: from the top). A page costs the same however
     /// deep it lies.
     ///
     /// # Errors
     /// As [`Self::push_set`].
-    pub async fn tiles(&self, dataset: Uuid, set: &SampleSet, after: i64, limit: i64) -> Result<Page<Tile>> {
+    pub async fn set_tiles(
+        &self,
+        dataset: Uuid,
+        set: &SampleSet,
+        after: i64,
+        limit: i64,
+    ) -> Result<Page<GridTile>> {
         let place = place(set);
         let mut q = QueryBuilder::new(TILE);
         q.push(place).push("::bigint as place");
         self.push_set(&mut q, dataset, set).await?;
         q.push(" and ").push(place).push(" > ").push_bind(after);
         q.push(" order by ").push(place).push(" limit ").push_bind(limit + 1);
-        let tiles: Vec<Tile> = q.build_query_as().fetch_all(&self.pool).await?;
+        let tiles: Vec<GridTile> = q.build_query_as().fetch_all(&self.pool).await?;
         Ok(Page::cut(tiles, limit, |t| t.place.to_string()))
     }
 

@@ -42,7 +42,10 @@ async fn review(app: &TestApp, dataset: Uuid, sample_id: i64, decision: Decision
 }
 
 async fn rows(app: &TestApp, sql: &str) -> Vec<String> {
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(app.services.store.pool()).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+        .fetch_all(app.services.store.pool())
+        .await
+        .unwrap()
 }
 
 /// Labels and what was decided, as the lists read them.
@@ -77,7 +80,8 @@ async fn a_dry_run_counts_by_class_and_changes_nothing() {
         .unwrap();
     let before = state(&app).await;
     let everything = json!({"of": "samples"});
-    let tried = bulk(&app, json!({"action": "relabel", "class": "dog", "set": everything, "dry_run": true})).await;
+    let tried =
+        bulk(&app, json!({"action": "relabel", "class": "dog", "set": everything, "dry_run": true})).await;
     assert_eq!(
         tried["preview"],
         json!({"samples": 6, "changes": 3, "settled": 1, "classes": [
@@ -92,7 +96,8 @@ async fn a_dry_run_counts_by_class_and_changes_nothing() {
     let tried = bulk(&app, json!({"action": "keep", "set": everything, "dry_run": true})).await;
     assert_eq!((&tried["preview"]["samples"], &tried["preview"]["changes"]), (&json!(6), &json!(4)));
     let except = json!([ids[1], ids[2]]);
-    let tried = bulk(&app, json!({"action": "exclude", "set": everything, "except": except, "dry_run": true})).await;
+    let tried =
+        bulk(&app, json!({"action": "exclude", "set": everything, "except": except, "dry_run": true})).await;
     assert_eq!((&tried["preview"]["samples"], &tried["preview"]["changes"]), (&json!(4), &json!(4)));
     assert_eq!(state(&app).await, before);
     assert_eq!(rows(&app, "select id::text from bulk_actions").await, Vec::<String>::new());
@@ -109,10 +114,17 @@ async fn a_relabel_is_done_once_and_undone_exactly() {
                       "set": {"of": "listed", "samples": [ids[0], ids[1], ids[3]]}, "expected": 3});
     let done = bulk(&app, body.clone()).await;
     let b = &done["bulk"];
-    assert_eq!((&b["state"], &b["n_samples"], &b["n_changed"]), (&json!("applied"), &json!(3), &json!(2)), "{done}");
+    assert_eq!(
+        (&b["state"], &b["n_samples"], &b["n_changed"]),
+        (&json!("applied"), &json!(3), &json!(2)),
+        "{done}"
+    );
     assert_eq!(classes(&app).await, ["swim", "swim", "ski", "swim", "cat", "dog"]);
     let s = app.get_json("/api/v1/datasets/d/samples/s0").await;
-    assert_eq!((&s["label_source"], &s["label_author"], &s["review"]), (&json!("annotator"), &json!("local"), &json!("relabel")));
+    assert_eq!(
+        (&s["label_source"], &s["label_author"], &s["review"]),
+        (&json!("annotator"), &json!("local"), &json!("relabel"))
+    );
     // the same again, at the same time and later: one action
     let (again, third) = tokio::join!(bulk(&app, body.clone()), bulk(&app, body.clone()));
     assert_eq!((&again["bulk"]["id"], &third["bulk"]["id"]), (&b["id"], &b["id"]));
@@ -123,7 +135,8 @@ async fn a_relabel_is_done_once_and_undone_exactly() {
     // history tells it as one decision
     let kinds = async |sample: &str| {
         let items = app.walk(&format!("/api/v1/datasets/d/samples/{sample}/history"), 50).await;
-        let said = items.iter().map(|h| format!("{} {} {}", h["kind"], h["what"], h["classes"]).replace('"', ""));
+        let said =
+            items.iter().map(|h| format!("{} {} {}", h["kind"], h["what"], h["classes"]).replace('"', ""));
         said.collect::<Vec<_>>()
     };
     assert_eq!(kinds("s0").await, ["label import [cat]", "bulk relabel [swim]"]);
@@ -175,7 +188,11 @@ async fn an_excluded_set_leaves_the_lists_and_comes_back() {
     undo(&app, &done).await;
     assert_eq!(listed(&app, suspects.clone()).await, ["s0", "s1", "s2"]);
     // decided in bulk is decided
-    bulk(&app, json!({"action": "keep", "set": {"of": "suspects"}, "except": [app.sample_ids(dataset).await[2]]})).await;
+    bulk(
+        &app,
+        json!({"action": "keep", "set": {"of": "suspects"}, "except": [app.sample_ids(dataset).await[2]]}),
+    )
+    .await;
     assert_eq!(listed(&app, json!({"of": "suspects", "status": "open"})).await, ["s2"]);
     assert_eq!(listed(&app, json!({"of": "suspects", "status": "kept"})).await, ["s0", "s1"]);
 }
@@ -204,7 +221,11 @@ async fn sets_by_text_selection_and_near_duplicates() {
     app.scan(dataset, 0).await;
     let group = [ids[1], ids[4], ids[9]];
     for (rank, id) in [(1, ids[0]), (2, group[0]), (3, group[1]), (4, group[2]), (5, ids[11])] {
-        let others: Vec<i64> = if group.contains(&id) { group.into_iter().filter(|g| *g != id).take(1).collect() } else { vec![ids[5]] };
+        let others: Vec<i64> = if group.contains(&id) {
+            group.into_iter().filter(|g| *g != id).take(1).collect()
+        } else {
+            vec![ids[5]]
+        };
         let facts = json!({"kind": "near_duplicate", "n": if group.contains(&id) { 2 } else { 1 }, "labels": [], "samples": others});
         sqlx::query("insert into finding_issues (scan_id, sample_id, kind, rank, facts) select id, $1, 'near_duplicate', $2, $3 from scans")
             .bind(id)
@@ -230,23 +251,36 @@ async fn bad_requests_are_refused() {
     };
     let all = json!({"of": "samples"});
     send(json!({"action": "relabel", "set": all})).await.problem_with("class", "class_missing");
-    send(json!({"action": "keep", "class": "cat", "set": all})).await.problem_with("class", "class_not_taken");
-    send(json!({"action": "relabel", "class": "animals", "set": all})).await.problem_with("class", "unknown_class");
+    send(json!({"action": "keep", "class": "cat", "set": all}))
+        .await
+        .problem_with("class", "class_not_taken");
+    send(json!({"action": "relabel", "class": "animals", "set": all}))
+        .await
+        .problem_with("class", "unknown_class");
     send(json!({"action": "keep", "set": {"of": "samples", "clas": "cat"}})).await.problem(422, "json_data");
-    send(json!({"action": "keep", "set": {"of": "samples", "rule": "none"}})).await.problem_with("rule", "unknown_rule");
-    send(json!({"action": "keep", "set": {"of": "selection", "selection": Uuid::new_v4()}})).await.problem(404, "not_found");
+    send(json!({"action": "keep", "set": {"of": "samples", "rule": "none"}}))
+        .await
+        .problem_with("rule", "unknown_rule");
+    send(json!({"action": "keep", "set": {"of": "selection", "selection": Uuid::new_v4()}}))
+        .await
+        .problem(404, "not_found");
     send(json!({"action": "keep", "set": all, "expected": 2})).await.problem(409, "set_changed");
     let many: Vec<i64> = (0..10_001).collect();
-    send(json!({"action": "keep", "set": {"of": "listed", "samples": many}})).await.problem_with("set", "too_many");
+    send(json!({"action": "keep", "set": {"of": "listed", "samples": many}}))
+        .await
+        .problem_with("set", "too_many");
     app.get("/api/v1/datasets/d/grid?set=nonsense").await.problem_with("set", "bad_set");
     // nothing of another dataset
     app.dataset_with_samples("other", 2).await;
-    let mine = json!({"client_id": Uuid::new_v4(), "action": "keep", "set": {"of": "listed", "samples": ids}});
+    let mine =
+        json!({"client_id": Uuid::new_v4(), "action": "keep", "set": {"of": "listed", "samples": ids}});
     app.post_json("/api/v1/datasets/other/bulk", &mine).await.problem_with("set", "empty_set");
     let done = bulk(&app, json!({"action": "keep", "set": all})).await;
     let id = done["bulk"]["id"].as_str().unwrap();
     app.get(&format!("/api/v1/datasets/other/bulk/{id}")).await.problem(404, "not_found");
-    app.post_json(&format!("/api/v1/datasets/other/bulk/{id}/undo"), &json!({})).await.problem(404, "not_found");
+    app.post_json(&format!("/api/v1/datasets/other/bulk/{id}/undo"), &json!({}))
+        .await
+        .problem(404, "not_found");
     assert_eq!(app.walk(BULK, 1).await.len(), 1);
 }
 
@@ -279,7 +313,8 @@ async fn writing(app: &TestApp, id: Uuid) {
 async fn large(app: &TestApp) -> Value {
     app.dataset_with_samples("d", 120_000).await;
     let all = json!({"of": "samples"});
-    let answer = bulk(app, json!({"action": "relabel", "class": "swim", "set": all, "expected": 120_000})).await;
+    let answer =
+        bulk(app, json!({"action": "relabel", "class": "swim", "set": all, "expected": 120_000})).await;
     assert_eq!((&answer["bulk"]["state"], &answer["job"]["kind"]), (&json!("queued"), &json!("bulk")));
     answer
 }
@@ -353,6 +388,9 @@ async fn the_grid_page_shows_any_set_in_both_languages() {
     assert!(after.contains("status excluded") && after.contains("data-undo="), "{after}");
     for page in ["suspects", "samples"] {
         let html = String::from_utf8(app.get(&format!("/datasets/d/{page}?all=true")).await.bytes).unwrap();
-        assert!(html.contains(&format!("/datasets/d/grid?of={page}")) || html.contains("/datasets/d/grid?"), "{page}");
+        assert!(
+            html.contains(&format!("/datasets/d/grid?of={page}")) || html.contains("/datasets/d/grid?"),
+            "{page}"
+        );
     }
 }

@@ -7,15 +7,15 @@ use uuid::Uuid;
 
 use crate::support::{Answer, TestApp};
 
-const PASSWORD: &str = "a long password";
+pub(crate) const PASSWORD: &str = "a long password";
 
 /// Somebody signed in, as a browser holds it.
-struct Session {
-    cookie: String,
-    form_token: String,
+pub(crate) struct Session {
+    pub(crate) cookie: String,
+    pub(crate) form_token: String,
 }
 
-fn form(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn form(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let encode = |s: &str| {
         s.bytes()
             .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
@@ -30,19 +30,19 @@ fn form(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
 
 impl TestApp {
     /// The set-up page, as whoever started the service would use it.
-    async fn first_admin(&self) -> Session {
+    pub(crate) async fn first_admin(&self) -> Session {
         let code = tamis::web::setup_code(&self.services).await.unwrap().unwrap();
         let answer =
             self.send(form("/setup", &[("code", &code), ("name", "ada"), ("password", PASSWORD)])).await;
         self.session(&answer).await
     }
 
-    async fn sign_in(&self, name: &str) -> Session {
+    pub(crate) async fn sign_in(&self, name: &str) -> Session {
         let answer = self.send(form("/sign-in", &[("name", name), ("password", PASSWORD)])).await;
         self.session(&answer).await
     }
 
-    async fn session(&self, answer: &Answer) -> Session {
+    pub(crate) async fn session(&self, answer: &Answer) -> Session {
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", String::from_utf8_lossy(&answer.bytes));
         let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
         assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
@@ -55,7 +55,7 @@ impl TestApp {
         Session { cookie, form_token: form_token.to_owned() }
     }
 
-    async fn as_(&self, who: &Session, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn as_(&self, who: &Session, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -67,14 +67,14 @@ impl TestApp {
         self.send(request.body(body.map_or_else(Body::empty, |b| Body::from(b.to_string()))).unwrap()).await
     }
 
-    async fn with_token(&self, token: &str, method: Method, path: &str) -> Answer {
+    pub(crate) async fn with_token(&self, token: &str, method: Method, path: &str) -> Answer {
         let request =
             Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
     /// An account made by `admin`, signed in.
-    async fn person(&self, admin: &Session, name: &str) -> (Uuid, Session) {
+    pub(crate) async fn person(&self, admin: &Session, name: &str) -> (Uuid, Session) {
         let body = json!({"name": name, "password": PASSWORD});
         let made = self.as_(admin, Method::POST, "/api/v1/accounts", Some(body)).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&made.bytes));
@@ -82,7 +82,7 @@ impl TestApp {
         (id, self.sign_in(name).await)
     }
 
-    async fn join(&self, admin: &Session, dataset: &str, account: Uuid, role: &str) {
+    pub(crate) async fn join(&self, admin: &Session, dataset: &str, account: Uuid, role: &str) {
         let path = format!("/api/v1/datasets/{dataset}/members/{account}");
         let answer = self.as_(admin, Method::PUT, &path, Some(json!({"role": role}))).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", String::from_utf8_lossy(&answer.bytes));
@@ -144,7 +144,7 @@ async fn each_address_knows_strangers_and_roles() {
 
     // what an annotator does besides reading
     let allowed = ["/reviews"];
-    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit"];
+    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
     let mut of_datasets = 0;
     for (method, path) in addresses {
         let real = path

@@ -51,6 +51,8 @@ async fn decide(app: &TestApp, dataset: Uuid, sample_id: i64, class: &str) {
         dataset_id: dataset,
         sample_id,
         scan_id: None,
+        lease_id: None,
+        may_adjudicate: false,
         author: "zhao".into(),
         decision: Decision::Relabel { class: class.into() },
         comment: String::new(),

@@ -15,8 +15,7 @@ const ITERATIONS: usize = 8;
 pub fn principal_plane(x: ArrayView2<'_, f32>, seed: u64) -> Array2<f32> {
     let (n, d) = x.dim();
     let rank = (2 + BESIDE).min(d).min(n);
-    let mean: Array1<f32> =
-        x.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(d));
+    let mean: Array1<f32> = x.mean_axis(Axis(0)).unwrap_or_else(|| Array1::zeros(d));
     // rows less their mean, times q
     let times = |q: &Array2<f32>| {
         let mut y = matmul(x, q.view());

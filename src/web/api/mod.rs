@@ -5,6 +5,7 @@
 //! may carry an `Idempotency-Key`.
 
 mod bulk;
+mod comments;
 mod datasets;
 mod docs;
 mod embeddings;
@@ -16,6 +17,7 @@ mod jobs;
 mod maps;
 pub(crate) mod people;
 mod predictions;
+mod queue;
 mod reviews;
 mod rules;
 mod samples;
@@ -24,6 +26,7 @@ mod snapshots;
 mod suspects;
 mod trainings;
 mod uploads;
+pub(crate) mod webhooks;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -53,7 +56,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
             **Long work** (imports, encodes, scans, trainings, exports, rules, maps) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
-            **Sending again**: every POST but those of accounts takes an `Idempotency-Key`; the same key with the same body gets the \
+            **Sending again**: every POST but those of accounts and webhooks takes an `Idempotency-Key`; the same key with the same body gets the \
             first answer again and does nothing twice.\n\n\
             **Sample ids** in addresses are external ids, percent-encoded as one path segment (`/` as `%2F`), \
             or `%23` and the internal id."
@@ -64,11 +67,13 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "imports", description = "Bringing samples in"),
         (name = "samples", description = "One short video with its texts and labels"),
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
+        (name = "queue", description = "Who looks at which sample next, and how often"),
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
         (name = "bulk", description = "Sets of samples, one decision on all of a set, maps of the embeddings"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
+        (name = "webhooks", description = "Telling other services what happens"),
         (name = "jobs", description = "Background work"),
         (name = "media", description = "Clips, posters and strips"),
         (name = "health", description = "For supervisors"),
@@ -82,6 +87,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(datasets::router())
         .merge(samples::router())
         .merge(reviews::router())
+        .merge(comments::router())
+        .merge(queue::router())
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
@@ -96,6 +103,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
+        .merge(webhooks::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             bulk::selections()
@@ -131,6 +139,16 @@ fn author(viewer: &Viewer, asked: Option<String>) -> Result<String, Problem> {
     }
     check_author(&asked)?;
     Ok(asked)
+}
+
+/// Longest accepted comment, in characters.
+const MAX_COMMENT: usize = 10_000;
+
+fn check_comment(field: &str, text: &str) -> Result<(), Problem> {
+    if text.chars().count() <= MAX_COMMENT {
+        return Ok(());
+    }
+    Err(Problem::invalid(field, "too_long", format!("a comment is at most {MAX_COMMENT} characters long")))
 }
 
 /// 1-100 characters without control characters.

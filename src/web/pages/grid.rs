@@ -17,7 +17,7 @@ use super::{Reader, address, render};
 use crate::domain::{IssueKind, RunState, Taxonomy};
 use crate::jobs::Services;
 use crate::store::bulk::Bulk;
-use crate::store::sets::{SampleSet, Tile};
+use crate::store::sets::{GridTile, SampleSet};
 
 const ON_A_PAGE: i64 = 60;
 /// Decisions in bulk that are listed.
@@ -74,7 +74,7 @@ pub(super) struct DoneView {
 }
 
 impl TileView {
-    pub(super) fn of(page: &Reader, dataset: &str, taxonomy: &Taxonomy, t: &Tile) -> Self {
+    pub(super) fn of(page: &Reader, dataset: &str, taxonomy: &Taxonomy, t: &GridTile) -> Self {
         let lang = page.lang;
         let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), t.sample_id);
         let status = if t.excluded { "excluded" } else { status_of(t.decision.as_deref()) };
@@ -87,7 +87,11 @@ impl TileView {
             video: media("media"),
             duration: t.duration_ms.map(|ms| clock(i64::from(ms))),
             class: t.class.as_ref().map(class),
-            suggested: t.suggested_class.as_ref().filter(|s| t.flagged && t.class.as_ref() != Some(s)).map(class),
+            suggested: t
+                .suggested_class
+                .as_ref()
+                .filter(|s| t.flagged && t.class.as_ref() != Some(s))
+                .map(class),
             suspicion: t.suspicion.filter(|_| t.flagged).map(|s| Share::of(s, lang)),
             status,
             status_name: lang.text(&format!("status.{status}")).to_owned(),
@@ -150,7 +154,9 @@ fn words(page: &Reader, taxonomy: &Taxonomy, set: &SampleSet) -> String {
             parts.extend(f.issue.map(|i: IssueKind| lang.text(&format!("issue.{}", i.as_str())).to_owned()));
             parts.extend(f.cluster.map(|c| page.t1("clusters.cluster", "n", c)));
             match (&f.given, &f.suggested) {
-                (Some(g), Some(s)) => parts.push(page.t2("grid.cell", "given", name(g), "suggested", name(s))),
+                (Some(g), Some(s)) => {
+                    parts.push(page.t2("grid.cell", "given", name(g), "suggested", name(s)))
+                }
                 (one, other) => parts.extend(one.iter().chain(other).map(name)),
             }
             parts.extend(f.class.as_ref().map(name));
@@ -184,10 +190,10 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
-    let taxonomy = store.taxonomy(dataset.id).await?;
+    let taxonomy = store.taxonomy_of(&dataset).await?;
     let (set, kept) = set_of(&page);
     let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
-    let got = store.tiles(dataset.id, &set, after, ON_A_PAGE).await?;
+    let got = store.set_tiles(dataset.id, &set, after, ON_A_PAGE).await?;
     // what fits on one page needs no counting
     let whole = after == 0 && got.next.is_none();
     let n = if whole { got.items.len() as i64 } else { store.set_size(dataset.id, &set).await? };

@@ -70,8 +70,8 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
-    let taxonomy = store.taxonomy(dataset.id).await?;
-    let scan = store.latest_scan(dataset.id).await?;
+    let taxonomy = store.taxonomy_of(&dataset).await?;
+    let scan = store.latest_scan_head(dataset.id).await?;
     let map = store.latest_map(dataset.id).await?;
     let lang = page.lang;
     let dataset_href = address::dataset(&dataset.name);
@@ -80,14 +80,19 @@ pub(super) async fn show(
         None => Vec::new(),
     };
     let cluster_name = |c: &crate::domain::health::Cluster| {
-        if c.words.is_empty() { page.t1("clusters.cluster", "n", c.cluster) } else { c.words.join(lang.text("list.separator")) }
+        if c.words.is_empty() {
+            page.t1("clusters.cluster", "n", c.cluster)
+        } else {
+            c.words.join(lang.text("list.separator"))
+        }
     };
     let roots = taxonomy.roots();
     let classes: Vec<serde_json::Value> = taxonomy
         .class_ids()
         .zip(taxonomy.class_roots())
         .map(|(id, root)| {
-            let (name, above) = (ClassName::of(&taxonomy, id, lang), ClassName::of(&taxonomy, roots[root], lang));
+            let (name, above) =
+                (ClassName::of(&taxonomy, id, lang), ClassName::of(&taxonomy, roots[root], lang));
             serde_json::json!({"id": id, "name": name.name, "path": name.path, "root": above.name})
         })
         .collect();
@@ -115,7 +120,10 @@ pub(super) async fn show(
             .iter()
             .take(LISTED)
             .map(|c| ListView {
-                href: format!("{dataset_href}/grid?{}", address::query(&[("of", "samples"), ("class", &c.class)])),
+                href: format!(
+                    "{dataset_href}/grid?{}",
+                    address::query(&[("of", "samples"), ("class", &c.class)])
+                ),
                 name: ClassName::of(&taxonomy, &c.class, lang).path,
                 n: lang.number(c.current),
             })

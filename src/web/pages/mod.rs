@@ -2,6 +2,7 @@
 //! the store, fills a view (plain strings) and renders its template; views know no database.
 
 pub(crate) mod address;
+mod card;
 mod clusters;
 mod dataset;
 mod datasets;
@@ -14,6 +15,7 @@ mod jobs;
 mod learning;
 mod map;
 mod names;
+mod oidc;
 mod people;
 mod predictions;
 pub(crate) mod reader;
@@ -24,6 +26,7 @@ mod sign_in;
 mod summary;
 mod suspects;
 mod training;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +65,9 @@ pub(crate) fn router() -> Router<Services> {
         .route("/account", get(people::account))
         .route("/accounts", get(people::accounts))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/oidc", get(oidc::depart))
+        .route(crate::web::access::oidc::CALLBACK, get(oidc::arrive))
+        .route("/datasets/{name}/webhooks", get(webhooks::show))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/setup", get(sign_in::show_setup).post(sign_in::setup))
         .layer(axum::middleware::from_fn(reader::remember))

@@ -1,0 +1,381 @@
+//! Second looks: who has to look at a sample again, and what the looks at it come to. Everything is a
+//! function of the decisions that stand, so that taking one back leaves what would be had it never been made.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Decision;
+
+/// Why a sample is given to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    First,
+    /// Somebody else has decided already.
+    Second,
+    /// Settles what people decided differently.
+    Adjudicate,
+    /// Its class is known: the answer measures the person.
+    Gold,
+}
+
+impl Purpose {
+    pub const ALL: [Purpose; 4] = [Self::First, Self::Second, Self::Adjudicate, Self::Gold];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Second => "second",
+            Self::Adjudicate => "adjudicate",
+            Self::Gold => "gold",
+        }
+    }
+
+    pub fn parse(s: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.as_str() == s)
+    }
+
+    /// What the person is told: a known sample looks like any other.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::First | Self::Gold => "review",
+            Self::Second => "second_look",
+            Self::Adjudicate => "adjudicate",
+        }
+    }
+}
+
+/// Which decisions somebody else looks at again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DoubleCheck {
+    None,
+    /// Everything but a confirmed label.
+    Changes,
+    /// Changes, and this share of the confirmed labels, in (0, 1).
+    KeepsShare(f64),
+    All,
+}
+
+/// How a dataset is reviewed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    pub double_check: DoubleCheck,
+    /// A second look is not shown what the first said.
+    pub blind: bool,
+    /// Nor, when it is blind, what the model says.
+    pub hide_model: bool,
+    /// Samples of known class slipped in, as a share of the others, in [0, 0.5].
+    pub gold_rate: f64,
+    /// Of what is drawn by chance.
+    pub seed: i64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { double_check: DoubleCheck::None, blind: true, hide_model: false, gold_rate: 0.0, seed: 0 }
+    }
+}
+
+/// A policy as it is sent and stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"double_check": "keeps_share", "keeps_share": 0.1, "blind": true, "gold_rate": 0.02}))]
+pub struct PolicyForm {
+    /// `none`, `changes`, `keeps_share` (changes and a share of the confirmed labels) or `all`.
+    pub double_check: String,
+    /// With `keeps_share`: the share, in (0, 1).
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    pub keeps_share: Option<f64>,
+    /// A second look does not see what the first said.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub blind: bool,
+    /// Nor, when it is blind, what the model says.
+    #[serde(default)]
+    pub hide_model: bool,
+    /// Samples of known class slipped in unmarked, as a share of the others.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 0.5)]
+    pub gold_rate: f64,
+    /// Of what is drawn by chance.
+    #[serde(default)]
+    pub seed: i64,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PolicyError {
+    #[error("double_check is one of none, changes, keeps_share, all, not {0:?}")]
+    Unknown(String),
+    #[error("keeps_share must lie between 0 and 1, and goes with double_check = keeps_share only")]
+    Share,
+    #[error("gold_rate must lie in [0, 0.5]")]
+    GoldRate,
+}
+
+impl PolicyError {
+    /// The field to blame.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "double_check",
+            Self::Share => "keeps_share",
+            Self::GoldRate => "gold_rate",
+        }
+    }
+}
+
+impl TryFrom<&PolicyForm> for Policy {
+    type Error = PolicyError;
+
+    fn try_from(form: &PolicyForm) -> Result<Self, PolicyError> {
+        let double_check = match (form.double_check.as_str(), form.keeps_share) {
+            ("keeps_share", Some(share)) if share > 0.0 && share < 1.0 => DoubleCheck::KeepsShare(share),
+            ("keeps_share", _) | (_, Some(_)) => return Err(PolicyError::Share),
+            ("none", None) => DoubleCheck::None,
+            ("changes", None) => DoubleCheck::Changes,
+            ("all", None) => DoubleCheck::All,
+            (other, None) => return Err(PolicyError::Unknown(other.to_owned())),
+        };
+        if !(0.0..=0.5).contains(&form.gold_rate) {
+            return Err(PolicyError::GoldRate);
+        }
+        Ok(Self {
+            double_check,
+            blind: form.blind,
+            hide_model: form.hide_model,
+            gold_rate: form.gold_rate,
+            seed: form.seed,
+        })
+    }
+}
+
+impl From<&Policy> for PolicyForm {
+    fn from(p: &Policy) -> Self {
+        let (double_check, keeps_share) = match p.double_check {
+            DoubleCheck::None => ("none", None),
+            DoubleCheck::Changes => ("changes", None),
+            DoubleCheck::KeepsShare(share) => ("keeps_share", Some(share)),
+            DoubleCheck::All => ("all", None),
+        };
+        Self {
+            double_check: double_check.to_owned(),
+            keeps_share,
+            blind: p.blind,
+            hide_model: p.hide_model,
+            gold_rate: p.gold_rate,
+            seed: p.seed,
+        }
+    }
+}
+
+impl Policy {
+    /// Somebody else has to look at what this look decided.
+    pub fn asks_again(&self, sample: i64, look: &Look) -> bool {
+        match self.double_check {
+            DoubleCheck::None => false,
+            DoubleCheck::Changes => look.changes(),
+            DoubleCheck::KeepsShare(share) => look.changes() || chance(self.seed, sample, "keeps") < share,
+            DoubleCheck::All => true,
+        }
+    }
+
+    /// A sample of known class goes to `person` beside this one.
+    pub fn slips_gold_in(&self, sample: i64, person: &str) -> bool {
+        chance(self.seed, sample, person) < self.gold_rate
+    }
+}
+
+/// A number in [0, 1) that is the same for the same seed, sample and word: FNV-1a, finished by the mixer of
+/// splitmix64.
+pub fn chance(seed: i64, sample: i64, word: &str) -> f64 {
+    let bytes = seed.to_le_bytes().into_iter().chain(sample.to_le_bytes()).chain(word.bytes());
+    let mut h =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    h ^= h >> 31;
+    (h >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// What a decision says of a sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is of this class.
+    Class(String),
+    Ambiguous(Vec<String>),
+    OutOfTaxonomy,
+    BadMedia,
+    Exclude,
+    /// Nothing.
+    Unsure,
+}
+
+impl Look {
+    /// It is not that the label is right.
+    pub fn changes(&self) -> bool {
+        !matches!((&self.verdict, &self.shown), (Verdict::Class(c), Some(shown)) if c == shown)
+    }
+}
+
+impl Verdict {
+    /// `label`: what a keep confirms. `None`: a keep where there is nothing to keep.
+    pub fn of(decision: &Decision, label: Option<&str>) -> Option<Self> {
+        Some(match decision {
+            Decision::Keep => Self::Class(label?.to_owned()),
+            Decision::Relabel { class } => Self::Class(class.clone()),
+            Decision::Ambiguous { classes } => Self::Ambiguous(classes.clone()),
+            Decision::OutOfTaxonomy => Self::OutOfTaxonomy,
+            Decision::BadMedia => Self::BadMedia,
+            Decision::Exclude => Self::Exclude,
+            Decision::Unsure => Self::Unsure,
+        })
+    }
+}
+
+/// One person's decision that stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    pub review: i64,
+    pub person: String,
+    pub purpose: Purpose,
+    pub verdict: Verdict,
+    /// The class that was shown as the sample's label.
+    pub shown: Option<String>,
+    /// Of the time when it was made.
+    pub policy: Policy,
+    /// Seconds since 1970.
+    pub at: f64,
+}
+
+/// How a sample stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has decided.
+    Open,
+    Second,
+    Adjudicate,
+    /// Decided, but not that it is of a class.
+    Decided,
+    Verified,
+    /// Verified by two people, or adjudicated.
+    Gold,
+}
+
+/// What the looks at a sample come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub standing: Standing,
+    /// People who may not have the next look.
+    pub not_by: Vec<String>,
+    /// The class that is verified.
+    pub class: Option<String>,
+    /// It is one that people agree on: its label is theirs together.
+    pub consensus: bool,
+    /// People whose decision it rests on.
+    pub people: usize,
+    /// The review that leaves the sample out.
+    pub excluded_by: Option<i64>,
+    /// The reviews that count, oldest first: the next look sees what the first of them saw.
+    pub votes: Vec<i64>,
+}
+
+/// The adjudication that stands.
+fn adjudication(looks: &[Look]) -> Option<&Look> {
+    looks.iter().rev().find(|l| l.purpose == Purpose::Adjudicate && l.verdict != Verdict::Unsure)
+}
+
+/// The votes that count, the last of each person, in the order of the decisions: those since the last look
+/// that was a first one.
+fn votes(looks: &[Look]) -> Vec<&Look> {
+    let votes: Vec<&Look> =
+        looks.iter().filter(|l| l.purpose != Purpose::Adjudicate && l.verdict != Verdict::Unsure).collect();
+    let from = votes.iter().rposition(|l| l.purpose == Purpose::First).unwrap_or(0);
+    let last: BTreeMap<&str, i64> = votes[from..].iter().map(|l| (l.person.as_str(), l.review)).collect();
+    votes[from..].iter().filter(|l| last[l.person.as_str()] == l.review).copied().collect()
+}
+
+/// What `looks`, all that stand in the order in which they were made, come to.
+pub fn settle(sample: i64, looks: &[Look]) -> Outcome {
+    let votes = votes(looks);
+    // the votes first: the one who brought the next look about leads the list
+    let mut not_by: Vec<String> = Vec::new();
+    let unsure = looks.iter().filter(|l| l.verdict == Verdict::Unsure);
+    for look in votes.iter().copied().chain(unsure) {
+        if !not_by.contains(&look.person) {
+            not_by.push(look.person.clone());
+        }
+    }
+    let class = |v: &Verdict| if let Verdict::Class(c) = v { Some(c.clone()) } else { None };
+    let excludes = |l: &Look| (l.verdict == Verdict::Exclude).then_some(l.review);
+    let mut outcome = Outcome {
+        standing: Standing::Open,
+        not_by,
+        class: None,
+        consensus: false,
+        people: 0,
+        excluded_by: None,
+        votes: votes.iter().map(|l| l.review).collect(),
+    };
+    if let Some(last) = adjudication(looks) {
+        outcome.class = class(&last.verdict);
+        outcome.standing = if outcome.class.is_some() { Standing::Gold } else { Standing::Decided };
+        outcome.people =
+            1 + votes.iter().filter(|l| l.verdict == last.verdict && l.person != last.person).count();
+        outcome.excluded_by = excludes(last);
+        return outcome;
+    }
+    let (Some(first), Some(last)) = (votes.first(), votes.last()) else { return outcome };
+    outcome.excluded_by = excludes(last);
+    outcome.people = votes.len();
+    if votes.iter().any(|l| l.verdict != first.verdict) {
+        outcome.standing = Standing::Adjudicate;
+    } else if votes.len() == 1 && first.policy.asks_again(sample, first) {
+        outcome.standing = Standing::Second;
+    } else {
+        outcome.class = class(&first.verdict);
+        outcome.consensus = votes.len() > 1 && outcome.class.is_some();
+        outcome.standing = match (&outcome.class, outcome.consensus, first.policy.double_check) {
+            (None, ..) => Standing::Decided,
+            (Some(_), true, d) if d != DoubleCheck::None => Standing::Gold,
+            (Some(_), ..) => Standing::Verified,
+        };
+    }
+    outcome
+}
+
+/// What a decision of `person` counts as, beside the `looks` so far. `asked`: what it was asked for and when
+/// (seconds since 1970), if it was; `may_adjudicate`: the person's role lets them.
+pub fn counts_as(
+    person: &str,
+    asked: Option<(Purpose, f64)>,
+    may_adjudicate: bool,
+    policy: &Policy,
+    sample: i64,
+    looks: &[Look],
+) -> Purpose {
+    if matches!(asked, Some((Purpose::Gold, _))) {
+        return Purpose::Gold;
+    }
+    let votes = votes(looks);
+    let others = || votes.iter().filter(|l| l.person != person);
+    let settled = adjudication(looks).is_some();
+    if settled || settle(sample, looks).standing == Standing::Adjudicate {
+        let asked_to = asked.map_or(may_adjudicate, |(purpose, _)| purpose == Purpose::Adjudicate);
+        let party = votes.iter().any(|l| l.person == person);
+        return if asked_to && !party { Purpose::Adjudicate } else { Purpose::Second };
+    }
+    let knowingly = || asked.is_none_or(|(_, at)| others().all(|l| l.at <= at));
+    if others().next().is_none() || (policy.double_check == DoubleCheck::None && knowingly()) {
+        Purpose::First
+    } else {
+        Purpose::Second
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! The queue through the real router: who gets what, leases, second looks, taking back.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::{Answer, TestApp};
+
+/// One browser tab of one person.
+struct Tab<'a> {
+    app: &'a TestApp,
+    person: &'static str,
+    holder: Uuid,
+}
+
+impl TestApp {
+    fn tab(&self, person: &'static str) -> Tab<'_> {
+        Tab { app: self, person, holder: Uuid::now_v7() }
+    }
+
+    async fn set_policy(&self, policy: Value) {
+        let request = axum::http::Request::put("/api/v1/datasets/d/policy")
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from(policy.to_string()))
+            .unwrap();
+        let answer = self.send(request).await;
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.bytes));
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        sqlx::query(sql).execute(self.services.store.pool()).await.unwrap();
+    }
+
+    async fn standing(&self, sample: &str) -> (String, String, Option<String>, Option<String>) {
+        let row: (String, String, Option<String>, Option<String>) = sqlx::query_as(
+            "select c.class, c.source, v.state, v.class from samples s join current_labels c on c.sample_id = s.id
+             left join verifications v on v.sample_id = s.id where s.external_id = $1",
+        )
+        .bind(sample)
+        .fetch_one(self.services.store.pool())
+        .await
+        .unwrap();
+        row
+    }
+}
+
+impl Tab<'_> {
+    async fn draw(&self, count: i64) -> Vec<Value> {
+        let body = json!({"holder": self.holder, "count": count, "author": self.person});
+        let answer = self.app.post_json("/api/v1/datasets/d/queue/draw", &body).await;
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.bytes));
+        answer.json()["items"].as_array().unwrap().clone()
+    }
+
+    async fn draws(&self, count: i64) -> Vec<String> {
+        self.draw(count).await.iter().map(|i| i["sample"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Decides; the client id.
+    async fn decides(&self, item: &Value, decision: Value) -> Uuid {
+        let client_id = Uuid::now_v7();
+        let mut body = json!({"client_id": client_id, "author": self.person, "lease_id": item["lease_id"]});
+        body.as_object_mut().unwrap().extend(decision.as_object().unwrap().clone());
+        let path = format!("/api/v1/datasets/d/samples/{}/reviews", item["sample"].as_str().unwrap());
+        let answer = self.app.post_json(&path, &body).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.bytes));
+        client_id
+    }
+
+    async fn undoes(&self, review: Uuid) -> Value {
+        let answer = self.undo(review).await;
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.bytes));
+        answer.json()
+    }
+
+    async fn undo(&self, review: Uuid) -> Answer {
+        let path = format!("/api/v1/datasets/d/reviews/{review}/undo");
+        self.app.post_json(&path, &json!({"author": self.person})).await
+    }
+}
+
+fn keep() -> Value {
+    json!({"decision": "keep"})
+}
+
+fn relabel(class: &str) -> Value {
+    json!({"decision": "relabel", "class": class})
+}
+
+/// Six samples, five of them flagged, in order.
+async fn app() -> TestApp {
+    let app = TestApp::new().await;
+    let d = app.dataset_with_samples("d", 6).await;
+    app.scan(d, 5).await;
+    app
+}
+
+#[tokio::test]
+async fn two_tabs_and_two_people_hold_different_samples() {
+    let app = app().await;
+    let (ann, again, bob) = (app.tab("ann"), app.tab("ann"), app.tab("bob"));
+    assert_eq!(ann.draws(2).await, ["s0", "s1"]);
+    assert_eq!(again.draws(1).await, ["s2"]);
+    assert_eq!(bob.draws(4).await, ["s3", "s4"]);
+    assert_eq!(ann.draws(3).await, ["s0", "s1"], "what the tab holds, and no more there is");
+    let held = ann.draw(2).await;
+    assert_eq!(held[0]["purpose"], "review");
+    ann.decides(&held[0], keep()).await;
+    assert_eq!(ann.draws(1).await, ["s1"]);
+    let status = app.get_json("/api/v1/datasets/d/queue").await;
+    assert_eq!(status["counts"], json!([{"purpose": "first", "open": 4, "held": 4, "done": 1}]));
+    assert_eq!(status["held"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_lease_runs_out_and_its_decision_still_counts() {
+    let app = app().await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let old = ann.draw(1).await.remove(0);
+    app.sql("update queue_items set leased_until = now() - interval '1 minute' where lease_id is not null")
+        .await;
+    let new = bob.draw(1).await.remove(0);
+    assert_eq!(new["sample"], "s0");
+    let path = format!("/api/v1/datasets/d/queue/leases/{}/extend", old["lease_id"].as_str().unwrap());
+    app.post_json(&path, &json!({"author": "ann"})).await.problem(409, "lease_expired");
+    bob.decides(&new, relabel("dog")).await;
+    assert_eq!(
+        app.standing("s0").await,
+        ("dog".into(), "annotator".into(), Some("verified".into()), Some("dog".into()))
+    );
+    // a further look: it differs, so somebody has to settle it
+    ann.decides(&old, keep()).await;
+    assert_eq!(app.standing("s0").await.2, Some("adjudicate".into()));
+    // an expired lease that nobody took is still good
+    let mine = ann.draw(1).await.remove(0);
+    app.sql("update queue_items set leased_until = now() - interval '1 minute' where state = 'open' and lease_id is not null").await;
+    let path = format!("/api/v1/datasets/d/queue/leases/{}/extend", mine["lease_id"].as_str().unwrap());
+    let longer = app.post_json(&path, &json!({"author": "ann"})).await.json();
+    assert_eq!(longer["lease_id"], mine["lease_id"]);
+    app.post_json(&path, &json!({"author": "bob"})).await.problem(409, "lease_expired");
+}
+
+#[tokio::test]
+async fn a_lease_of_somebody_else_decides_nothing() {
+    let app = app().await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let item = ann.draw(1).await.remove(0);
+    let body = json!({"client_id": Uuid::now_v7(), "author": bob.person, "lease_id": item["lease_id"], "decision": "keep"});
+    app.post_json("/api/v1/datasets/d/samples/s0/reviews", &body)
+        .await
+        .problem_with("lease_id", "unknown_lease");
+}
+
+#[tokio::test]
+async fn skipped_samples_come_back_last_and_to_others_at_once() {
+    let app = app().await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let item = ann.draw(1).await.remove(0);
+    let path = format!("/api/v1/datasets/d/queue/leases/{}/release", item["lease_id"].as_str().unwrap());
+    let answer = app.post_json(&path, &json!({"author": "ann", "skip": true})).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(ann.draws(1).await, ["s1"]);
+    assert_eq!(bob.draws(1).await, ["s0"]);
+    let path = format!(
+        "/api/v1/datasets/d/queue/leases/{}/release",
+        bob.draw(1).await[0]["lease_id"].as_str().unwrap()
+    );
+    app.post_json(&path, &json!({"author": "bob"})).await;
+    assert_eq!(ann.draws(4).await, ["s1", "s2", "s3", "s4"]);
+    for item in ann.draw(4).await {
+        ann.decides(&item, keep()).await;
+    }
+    assert_eq!(ann.draws(4).await, ["s0"]);
+}
+
+#[tokio::test]
+async fn unsure_goes_to_somebody_else() {
+    let app = app().await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let item = ann.draw(1).await.remove(0);
+    let review = ann.decides(&item, json!({"decision": "unsure"})).await;
+    assert_eq!(ann.draws(4).await, ["s1", "s2", "s3", "s4"]);
+    assert_eq!(bob.draws(1).await, ["s0"]);
+    // bob looks at it now
+    assert_eq!(ann.undoes(review).await["lease"], Value::Null);
+    let item = bob.draw(1).await.remove(0);
+    bob.decides(&item, keep()).await;
+    assert_eq!(app.standing("s0").await.2, Some("verified".into()));
+}
+
+#[tokio::test]
+async fn undo_gives_label_exclusion_and_sample_back() {
+    let app = app().await;
+    let ann = app.tab("ann");
+    for decision in [relabel("dog"), json!({"decision": "exclude"}), json!({"decision": "unsure"}), keep()] {
+        let item = ann.draw(1).await.remove(0);
+        assert_eq!(item["sample"], "s0", "{decision}");
+        let review = ann.decides(&item, decision.clone()).await;
+        let in_use = app.walk("/api/v1/datasets/d/samples?excluded=false", 10).await.len();
+        assert_eq!(in_use, if decision["decision"] == "exclude" { 5 } else { 6 });
+        let undone = ann.undoes(review).await;
+        assert_eq!(undone["lease"]["sample"], "s0");
+        assert!(undone["undone_at"].is_string());
+        assert_eq!(ann.undoes(review).await, undone, "undoing twice");
+        assert_eq!(app.standing("s0").await, ("cat".into(), "import".into(), None, None), "{decision}");
+        assert_eq!(app.walk("/api/v1/datasets/d/samples?excluded=false", 10).await.len(), 6);
+        let sample = app.get_json("/api/v1/datasets/d/samples/s0").await;
+        assert_eq!(sample["review"], Value::Null);
+    }
+    let mine = app.get_json("/api/v1/datasets/d/reviews?author=ann&limit=3").await;
+    let seen: Vec<&str> =
+        mine["items"].as_array().unwrap().iter().map(|r| r["decision"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["keep", "unsure", "exclude"]);
+    assert!(mine["items"][0]["undone_at"].is_string());
+    let rest =
+        app.get_json(&format!("/api/v1/datasets/d/reviews?before={}", mine["next"].as_str().unwrap())).await;
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+    let history = app.walk("/api/v1/datasets/d/samples/s0/history", 50).await;
+    assert_eq!(history.iter().filter(|h| h["kind"] == "undo").count(), 4);
+    assert_eq!(history.iter().filter(|h| h["kind"] == "retraction").count(), 0);
+    app.get("/api/v1/datasets/d").await;
+    let nobody = app.tab("ann").undo(Uuid::now_v7()).await;
+    nobody.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn two_agree_blind_and_the_label_is_theirs() {
+    let app = app().await;
+    app.set_policy(json!({"double_check": "changes"})).await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let items = ann.draw(2).await;
+    ann.decides(&items[0], relabel("dog")).await;
+    ann.decides(&items[1], keep()).await;
+    assert_eq!(app.standing("s1").await.2, Some("verified".into()), "keeps are not looked at again");
+    assert_eq!(app.standing("s0").await, ("dog".into(), "annotator".into(), Some("second".into()), None));
+    assert_eq!(ann.draws(1).await, ["s2"], "never the same person");
+    let second = bob.draw(1).await.remove(0);
+    assert_eq!(
+        (&second["sample"], &second["purpose"], &second["blind"]),
+        (&json!("s0"), &json!("second_look"), &json!(true))
+    );
+    let lease = app.services.store.lease(
+        app.services.store.dataset("d").await.unwrap().id,
+        second["lease_id"].as_str().unwrap().parse().unwrap(),
+    );
+    assert_eq!(lease.await.unwrap().label.as_deref(), Some("cat"), "what the first one saw");
+    let review = bob.decides(&second, relabel("dog")).await;
+    let gold = ("dog".to_owned(), "consensus".to_owned(), Some("gold".to_owned()), Some("dog".to_owned()));
+    assert_eq!(app.standing("s0").await, gold);
+    // taken back, it waits for a second look again, and bob has it
+    assert_eq!(bob.undoes(review).await["lease"]["purpose"], "second_look");
+    assert_eq!(app.standing("s0").await, ("dog".into(), "annotator".into(), Some("second".into()), None));
+    let second = bob.draw(1).await.remove(0);
+    assert_eq!(second["sample"], "s0");
+    bob.decides(&second, relabel("dog")).await;
+    assert_eq!(app.standing("s0").await, gold);
+}
+
+#[tokio::test]
+async fn a_third_person_settles_what_two_see_differently() {
+    let app = app().await;
+    app.set_policy(json!({"double_check": "all"})).await;
+    let (ann, bob, cy) = (app.tab("ann"), app.tab("bob"), app.tab("cy"));
+    let item = ann.draw(1).await.remove(0);
+    let first = ann.decides(&item, relabel("dog")).await;
+    let item = bob.draw(1).await.remove(0);
+    // a blind keep keeps what the first one saw, not what the first one said
+    let second = bob.decides(&item, keep()).await;
+    assert_eq!(app.standing("s0").await, ("cat".into(), "annotator".into(), Some("adjudicate".into()), None));
+    let dataset = app.services.store.dataset("d").await.unwrap().id;
+    let sample = app.services.store.sample_id(dataset, "s0").await.unwrap();
+    let looks = app.services.store.looks(dataset, sample).await.unwrap();
+    let said: Vec<_> =
+        looks.iter().map(|l| (l.author.clone(), l.decision.as_str(), l.classes.join(""))).collect();
+    assert_eq!(said, [(None, "relabel", "dog".to_owned()), (None, "keep", "cat".to_owned())]);
+    assert_eq!(ann.draws(1).await, ["s1"], "not one of the two");
+    let third = cy.draw(1).await.remove(0);
+    assert_eq!((&third["sample"], &third["purpose"]), (&json!("s0"), &json!("adjudicate")));
+    let settled = cy.decides(&third, relabel("dog")).await;
+    let gold = ("dog".to_owned(), "adjudicated".to_owned(), Some("gold".to_owned()), Some("dog".to_owned()));
+    assert_eq!(app.standing("s0").await, gold);
+    // what the two do afterwards changes nothing
+    bob.undoes(second).await;
+    assert_eq!(app.standing("s0").await, gold);
+    // without the adjudication and the second look the first one waits for a second
+    let back = cy.undoes(settled).await;
+    assert_eq!(back["lease"]["purpose"], "second_look");
+    assert_eq!(app.standing("s0").await, ("dog".into(), "annotator".into(), Some("second".into()), None));
+    ann.undoes(first).await;
+    assert_eq!(app.standing("s0").await, ("cat".into(), "import".into(), None, None));
+    assert_eq!(app.get_json("/api/v1/datasets/d/queue").await["counts"][0]["open"], 5);
+}
+
+#[tokio::test]
+async fn known_samples_are_slipped_in_and_change_nothing() {
+    let app = TestApp::new().await;
+    let d = app.dataset_with_samples("d", 12).await;
+    app.scan(d, 12).await;
+    app.set_policy(json!({"double_check": "all", "gold_rate": 0.5})).await;
+    let (ann, bob, cy) = (app.tab("ann"), app.tab("bob"), app.tab("cy"));
+    for tab in [&ann, &bob] {
+        let item = tab.draw(1).await.remove(0);
+        assert_eq!(item["sample"], "s0");
+        tab.decides(&item, relabel("dog")).await;
+    }
+    assert_eq!(app.standing("s0").await.2, Some("gold".into()));
+    // every fresh sample may bring one; among eleven and a rate of a half one does
+    let mut seen = Vec::new();
+    loop {
+        let items = cy.draw(1).await;
+        let Some(item) = items.first() else { break };
+        assert_eq!(
+            (&item["purpose"], &item["blind"]),
+            (&json!("review"), &json!(false)),
+            "looks like any other"
+        );
+        seen.push(item["sample"].as_str().unwrap().to_owned());
+        cy.decides(item, keep()).await;
+        assert!(seen.len() < 20);
+    }
+    assert_eq!(seen.iter().filter(|s| *s == "s0").count(), 1, "{seen:?}");
+    assert_eq!(app.standing("s0").await.0, "dog");
+    assert_eq!(app.standing("s0").await.2, Some("gold".into()));
+    assert_eq!(ann.draws(4).await.iter().filter(|s| *s == "s0").count(), 0, "not to those who made it known");
+    let answers: Vec<(String, Option<String>)> =
+        sqlx::query_as("select author, class_before from reviews where purpose = 'gold'")
+            .fetch_all(app.services.store.pool())
+            .await
+            .unwrap();
+    assert_eq!(answers, [("cy".into(), Some("cat".into()))], "it was shown as it was given");
+}
+
+#[tokio::test]
+async fn comments_are_kept_once() {
+    let app = app().await;
+    let path = "/api/v1/datasets/d/samples/s0/comments";
+    let body = json!({"client_id": Uuid::now_v7(), "text": "两类都像", "author": "ann"});
+    assert_eq!(app.post_json(path, &body).await.status, 201);
+    assert_eq!(app.post_json(path, &body).await.status, 200);
+    app.post_json("/api/v1/datasets/d/samples/s1/comments", &body)
+        .await
+        .problem_with("client_id", "client_id_reused");
+    app.post_json(path, &json!({"client_id": Uuid::now_v7(), "text": " "}))
+        .await
+        .problem_with("text", "empty");
+    let comments = app.walk(path, 5).await;
+    assert_eq!(comments.len(), 1);
+    assert_eq!(comments[0]["text"], "两类都像");
+}
+
+#[tokio::test]
+async fn a_lead_puts_samples_in_front() {
+    let app = app().await;
+    let ann = app.tab("ann");
+    assert_eq!(ann.draws(1).await, ["s0"]);
+    let fill = json!({"order": "newest", "limit": 2, "filter": {"all": true}});
+    let filled = app.post_json("/api/v1/datasets/d/queue/fill", &fill).await.json();
+    assert_eq!(filled["queued"], 2);
+    assert_eq!(ann.draws(4).await, ["s0", "s5", "s4", "s1"], "what is held first");
+    app.post_json("/api/v1/datasets/d/queue/fill", &json!({"order": "value", "limit": 0}))
+        .await
+        .problem_with("limit", "limit_range");
+    app.dataset_with_samples("e", 1).await;
+    app.post_json("/api/v1/datasets/e/queue/fill", &json!({"order": "value", "limit": 1}))
+        .await
+        .problem_with("order", "no_scan");
+}
