@@ -21,6 +21,8 @@ pub mod live;
 pub mod looks;
 pub mod maps;
 pub mod measures;
+pub mod looks;
+pub mod maps;
 pub mod members;
 pub mod policies;
 pub mod predictions;
