@@ -28,6 +28,8 @@ pub struct Config {
     pub media: Media,
     pub encode: Encode,
     pub scan: Scan,
+    pub webhooks: Webhooks,
+    pub oidc: Oidc,
     pub review: Review,
     pub native: Native,
 }
@@ -41,6 +43,7 @@ pub struct Server {
     pub import_roots: Vec<PathBuf>,
     pub public_url: String,
     pub session_hours: u32,
+    pub requests_per_minute: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -88,6 +91,29 @@ pub struct Scan {
     pub c_grid: Vec<f32>,
     pub meta_batch: usize,
     pub audit_share: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    pub enabled: bool,
+    pub allow_private: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: Secret,
+    pub label: String,
+    pub create_accounts: bool,
+}
+
+impl Oidc {
+    pub fn enabled(&self) -> bool {
+        !self.issuer.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -212,6 +238,16 @@ impl Config {
                 rule: format!("is {url:?}; it begins with https:// or http:// and has no slash at its end"),
             });
         }
+        let issuer = &self.oidc.issuer;
+        if self.oidc.enabled() && !(issuer.starts_with("https://") || issuer.starts_with("http://")) {
+            return Err(ConfigError::Invalid {
+                key: "oidc.issuer",
+                rule: format!("is {issuer:?}; it begins with https:// (or http:// for one on this machine)"),
+            });
+        }
+        if self.oidc.enabled() && self.oidc.client_id.is_empty() {
+            return Err(ConfigError::Invalid { key: "oidc.client_id", rule: "is empty".into() });
+        }
         at_least("review.lease_minutes", usize::try_from(self.review.lease_minutes).unwrap_or(0), 1)?;
         at_least("scan.folds", self.scan.folds, 2)?;
         at_least("scan.neighbours", self.scan.neighbours, 1)?;
@@ -287,6 +323,8 @@ mod tests {
         assert!(say("[worker]\nconcurrency = 0").contains("worker.concurrency"));
         assert!(say("[worker]\nconcurency = 1").contains("concurency"));
         assert!(say("[server]\nbind = \"0.0.0.0:80\"").contains("allow_remote"));
+        assert!(say("[oidc]\nissuer = \"login.example.org\"").contains("oidc.issuer"));
+        assert!(say("[oidc]\nissuer = \"https://login.example.org\"").contains("oidc.client_id"));
         assert!(say("[scan]\nc_grid = []").contains("scan.c_grid"));
         assert!(say("[scan]\naudit_share = 0.9").contains("scan.audit_share"));
         assert!(with("[server]\nbind = \"0.0.0.0:80\"\nallow_remote = true").is_ok());
@@ -296,5 +334,7 @@ mod tests {
     fn secrets_do_not_show() {
         let c = with("database_url = \"postgres://u:hunter2@h/d\"").unwrap();
         assert!(!format!("{c:?}").contains("hunter2"));
+        let c = with("[oidc]\nclient_secret = \"hunter3\"").unwrap();
+        assert!(!format!("{c:?}").contains("hunter3"));
     }
 }

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod jobs;
 pub mod messages;
 pub mod native;
+pub mod outbound;
 pub mod store;
 pub mod web;
 

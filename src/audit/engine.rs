@@ -159,7 +159,15 @@ pub fn audit<'a>(
     let places = prepared.places.as_ref();
     let fields: Vec<(String, ArrayView2<'_, f32>)> =
         input.features.iter().map(|(name, x)| (name.clone(), x.view())).collect();
-    let scan_input = ScanInput { places, labels: &input.labels, class_roots, fields: &fields, probabilities };
+    let scan_input = ScanInput {
+        places,
+        labels: &input.labels,
+        class_roots,
+        fields: &fields,
+        probabilities,
+        // nobody reviews here
+        candidates: 0,
+    };
     let scan = scan(&scan_input, &mut |_, done, total| progress(Part::Fusion, done, total))?;
     let balance = balance(&input.labels, input.taxonomy.n_classes())?;
     let groups = match places {

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::jobs::{Services, queue};
+use crate::jobs::{Services, queue, webhooks};
 use crate::native::postgres::EmbeddedPostgres;
 use crate::native::{Native, NativeSettings};
 
@@ -14,6 +14,7 @@ pub(super) struct House {
     pub(super) services: Services,
     shutdown: watch::Sender<bool>,
     worker: Option<JoinHandle<()>>,
+    webhooks: Option<JoinHandle<()>>,
     // last: the server outlives what talks to it
     _postgres: Option<EmbeddedPostgres>,
 }
@@ -30,12 +31,22 @@ impl House {
             }
         };
         let services = Services::open(config, native, &url).await?;
-        Ok(Self { services, shutdown: watch::Sender::new(false), worker: None, _postgres: postgres })
+        Ok(Self {
+            services,
+            shutdown: watch::Sender::new(false),
+            worker: None,
+            webhooks: None,
+            _postgres: postgres,
+        })
     }
 
     /// Opens the house and works on jobs in this process.
     pub(super) async fn open_with_worker(config: Config) -> anyhow::Result<Self> {
         let mut house = Self::open(config).await?;
+        if house.services.config.webhooks.enabled {
+            let (services, shutdown) = (house.services.clone(), house.shutdown.subscribe());
+            house.webhooks = Some(tokio::spawn(async move { webhooks::deliver(&services, shutdown).await }));
+        }
         let (services, shutdown) = (house.services.clone(), house.shutdown.subscribe());
         house.worker = Some(tokio::spawn(async move {
             let mut down = shutdown.clone();
@@ -71,6 +82,10 @@ impl House {
             && tokio::time::timeout(std::time::Duration::from_secs(15), worker).await.is_err()
         {
             tracing::warn!("a job did not stop in time; it is taken up again by the next worker");
+        }
+        // what it was sending is due again in a minute
+        if let Some(webhooks) = self.webhooks.take() {
+            webhooks.abort();
         }
         self.services.store.pool().close().await;
     }

@@ -17,6 +17,7 @@ mod candidates;
 mod count;
 mod members;
 mod pool;
+mod ranked;
 mod transition;
 
 use ndarray::ArrayView2;
@@ -32,6 +33,7 @@ use crate::arrays::Rows;
 pub use self::audit::Audited;
 pub use self::count::ErrorCount;
 pub(crate) use self::members::Prototypes;
+pub use self::ranked::Ranked;
 
 /// How often neighbours and prototypes are asked again.
 const ROUNDS: usize = 3;
@@ -45,6 +47,8 @@ pub struct Evidence<'a> {
     /// (N, k) out of fold, rows sum to 1; checked by who made or counted them.
     pub probabilities: &'a dyn Rows<f32>,
     pub space: Option<Space<'a>>,
+    /// How many candidates of each sample to keep; 0: none.
+    pub candidates: usize,
 }
 
 /// The samples' places among each other.
@@ -69,6 +73,8 @@ pub struct Fused {
     /// Posterior of the suggested class and of the given one.
     pub p_suggested: Vec<f32>,
     pub p_given: Vec<f32>,
+    /// The likeliest classes, as many as were asked for, with probabilities for people.
+    pub candidates: Ranked,
     pub count: ErrorCount,
     /// What nearest neighbours' labels say of the noise; None without features and with too many classes.
     pub consensus: Option<Consensus>,
@@ -77,7 +83,8 @@ pub struct Fused {
 }
 
 /// Fuses the evidence. `go_on()` is asked between rounds and cancels by returning false.
-/// O([`ROUNDS`] N (D k + neighbours)); memory about 300 bytes a sample. The same bytes for any number of
+/// O([`ROUNDS`] N (D k + neighbours)); memory about 300 bytes a sample, and 8 for each candidate
+/// kept. The same bytes for any number of
 /// threads.
 ///
 /// # Errors
@@ -141,7 +148,8 @@ pub fn fuse(evidence: &Evidence<'_>, go_on: &dyn Fn() -> bool) -> Result<Fused, 
     let Some(((p, weights, transition), belief)) = last.zip(belief) else { return Err(DetectError::Empty) };
     let neighbours = space.map(|s| Consensus::of(s.neighbours, labels, k)).transpose()?;
     let consensus = neighbours.flatten();
-    Ok(verdict(&p, weights, &transition, &belief, &candidates, k, &first, corroborated, consensus))
+    let most = evidence.candidates;
+    Ok(verdict(&p, weights, &transition, &belief, &candidates, k, &first, corroborated, consensus, most))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one verdict")]
@@ -155,6 +163,7 @@ fn verdict(
     first: &[f32],
     corroborated: Option<usize>,
     consensus: Option<Consensus>,
+    most: usize,
 ) -> Fused {
     let width = candidates.width;
     let margins = transition.margins(p, candidates);
@@ -173,12 +182,13 @@ fn verdict(
     let mut score: Vec<f32> = margins.iter().map(|m| m.0).collect();
     unlearnt(&mut score, candidates, n_classes);
     let rank = ranks(&score, &wrong);
-    let suspicion = count::suspicions(&score, &rank, &wrong, count.estimate);
+    let (suspicion, slope) = count::suspicions(&score, &rank, &wrong, count.estimate);
     let at = |i: usize| i * width + usize::from(margins[i].1);
     Fused {
         suggested: (0..n).map(|i| candidates.classes[at(i)]).collect(),
         p_suggested: (0..n).map(|i| belief[at(i)]).collect(),
         p_given: (0..n).map(|i| belief[i * width]).collect(),
+        candidates: Ranked::of(p, transition, candidates, &suspicion, slope, most),
         score,
         rank,
         suspicion,

@@ -46,6 +46,8 @@ pub struct ScanInput<'a, 'p> {
     pub fields: &'p [(String, ArrayView2<'p, f32>)],
     /// (N, k) out of fold; rows sum to 1.
     pub probabilities: &'p dyn Rows<f32>,
+    /// How many candidates of each sample to keep; 0: none.
+    pub candidates: usize,
 }
 
 /// What a scan is doing, in this order.
@@ -143,6 +145,7 @@ pub fn scan<'a>(
         labels,
         probabilities: p,
         space: input.places.map(|p| Space { unit: p.unit.view(), neighbours: &p.neighbours }),
+        candidates: input.candidates,
     };
     let mut fused = fuse(&evidence, &|| true)?;
     let k = p.shape().1;

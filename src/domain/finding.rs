@@ -1,9 +1,12 @@
 //! What a scan says of one sample, and why, in terms a person can check in five seconds.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::RankedIssue;
+use super::{Field, RankedIssue};
 
 /// The detectors of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -62,6 +65,38 @@ pub struct Neighbour {
     pub similarity: f32,
 }
 
+/// A class that a sample may be of, with its probability in [0, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Candidate {
+    /// Shared: a scan of a million samples names few classes.
+    #[serde(with = "shared")]
+    #[schema(value_type = String)]
+    pub class: Arc<str>,
+    pub p: f32,
+}
+
+impl Candidate {
+    /// As many of each sample as there are digit keys to choose one with.
+    pub const KEPT: usize = 9;
+}
+
+/// What each field says on its own; a field that is missing has no vote.
+pub type FieldVotes = BTreeMap<Field, Candidate>;
+
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
+}
+
 /// One sample as a scan ranked it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
@@ -86,6 +121,9 @@ pub struct Finding {
     pub detectors: Vec<Detector>,
     pub reason: Reason,
     pub neighbours: Vec<Neighbour>,
+    /// Likeliest first, at most [`Candidate::KEPT`], the given class among them.
+    pub candidates: Vec<Candidate>,
+    pub field_votes: Vec<(Field, Candidate)>,
     pub cluster: i32,
     /// At most one of each kind; `label` among them exactly when flagged.
     pub issues: Vec<RankedIssue>,

@@ -16,7 +16,7 @@ pub mod sample;
 pub mod taxonomy;
 
 pub use access::{Refusal, Right, Role, Scope, Viewer};
-pub use finding::{Detector, Finding, Neighbour, Reason};
+pub use finding::{Candidate, Detector, FieldVotes, Finding, Neighbour, Reason};
 pub use health::Health;
 pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};
 pub use job::{JobKind, JobState};

@@ -20,6 +20,7 @@ pub mod scan;
 pub mod snapshot;
 pub mod train;
 mod vectors;
+pub mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use crate::blobs::{BlobError, Blobs};
 use crate::config::Config;
 use crate::domain::{JobKind, Note};
+use crate::outbound::Outbound;
 use crate::store::{Store, StoreError};
 
 /// The running parts, cheap to clone.
@@ -38,6 +40,8 @@ pub struct Services {
     pub blobs: Blobs,
     pub config: Arc<Config>,
     pub native: Arc<crate::native::Native>,
+    /// To addresses that people typed.
+    pub outbound: Outbound,
     pub(crate) queue: queue::Queue,
 }
 
@@ -109,7 +113,8 @@ impl Services {
         let store = Store::connect(url).await?;
         let blobs = Blobs::open(&config.blob_url, &config.state.join("blobs"))?;
         let queue = queue::Queue::open(&store).await?;
-        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), queue })
+        let outbound = Outbound::new(config.webhooks.allow_private)?;
+        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), outbound, queue })
     }
 
     /// Scratch space on the same disk as the state.

@@ -2,6 +2,7 @@
 //! out-of-fold probabilities (or an uploaded array of them), judgement, findings.
 
 mod checkpoint;
+mod findings;
 mod head;
 mod health;
 mod issues;
@@ -28,7 +29,7 @@ use super::{JobError, Services, encode, predictions, rerank, snapshot};
 use crate::detect::scan::{ScanInput, ScanOutput, scan as detect};
 use crate::detect::{Places, PlacesParams, Stage};
 use crate::domain::health::Cluster;
-use crate::domain::{Field, Finding, Neighbour, RankedIssue, Reason, Taxonomy};
+use crate::domain::{Candidate, Field, Finding, Taxonomy};
 use crate::exchange::columnar::write_table;
 use crate::exchange::snapshot_file;
 use crate::store::scans::Scan;
@@ -250,6 +251,7 @@ fn judge(
         labels: &labels,
         class_roots: &labelled.class_roots,
         probabilities: &probabilities,
+        candidates: Candidate::KEPT,
     };
     let output = detect(&input, &mut |_, done, _| {
         progress.set(done);
@@ -266,7 +268,7 @@ fn judge(
     write_table(&mut scores, &score_table(labelled, &output, &issues, taxonomy), about)
         .map_err(|e| JobError::broke("stage.save", e))?;
     Ok(Judged {
-        findings: findings(taxonomy, labelled, &output, issues),
+        findings: findings::findings(taxonomy, labelled, &output, issues),
         clusters,
         scores,
         summary: json!({
@@ -277,55 +279,6 @@ fn judge(
         }),
         estimated_errors: output.noise.estimated_errors,
     })
-}
-
-fn findings(
-    taxonomy: &Taxonomy,
-    labelled: &Labelled,
-    output: &ScanOutput<'_>,
-    issues: Vec<Vec<RankedIssue>>,
-) -> Vec<Finding> {
-    let class = |c: usize| taxonomy.class_id(c).to_owned();
-    let mut findings: Vec<Finding> = issues
-        .into_iter()
-        .enumerate()
-        .map(|(i, issues)| (i, issues, output.row(i)))
-        .map(|(i, issues, r)| Finding {
-            sample_id: labelled.ids[i],
-            place: i32::try_from(r.rank).unwrap_or(i32::MAX),
-            audit: None,
-            rank: i32::try_from(r.rank).unwrap_or(i32::MAX),
-            suspicion: r.suspicion,
-            flagged: r.flagged,
-            given_class: class(labelled.y[i]),
-            suggested_class: class(r.suggested),
-            suggested_p: r.p_suggested,
-            self_confidence: r.self_confidence,
-            normalized_margin: r.normalized_margin,
-            detectors: r.detectors,
-            reason: Reason {
-                given: class(labelled.y[i]),
-                suggested: class(r.suggested),
-                p_given: r.p_given,
-                p_suggested: r.p_suggested,
-                neighbours_agree: r.neighbours_agree,
-                neighbours_suggested: r.neighbours_suggested,
-                neighbours: r.n_neighbours,
-                cluster_share: r.cluster_share,
-                cluster_class: class(r.cluster_class),
-                cross_parent: r.cross_parent,
-            },
-            neighbours: r
-                .neighbours
-                .iter()
-                .map(|&(row, similarity)| Neighbour { sample_id: labelled.ids[row as usize], similarity })
-                .collect(),
-            cluster: i32::try_from(r.cluster).unwrap_or(i32::MAX),
-            issues,
-        })
-        .collect();
-    findings.sort_by_key(|f| f.rank);
-    findings
 }
 
 /// The noise report with class ids beside its columns' numbers.

@@ -16,6 +16,9 @@ pub struct Dataset {
     pub id: Uuid,
     pub name: String,
     pub taxonomy_hash: String,
+    /// Counts the changes of the taxonomy's names.
+    #[serde(skip)]
+    pub taxonomy_version: i64,
     pub created_at: DateTime<Utc>,
 }
 
@@ -74,7 +77,7 @@ impl Store {
     ) -> Result<Page<Dataset>> {
         let rows = sqlx::query_as!(
             Dataset,
-            "select id, name, taxonomy_hash, created_at from datasets d
+            "select id, name, taxonomy_hash, taxonomy_version, created_at from datasets d
              where ($1::text is null or name > $1)
                and ($3::uuid is null or exists
                  (select from members m where m.dataset_id = d.id and m.account_id = $3))
@@ -93,7 +96,7 @@ impl Store {
         let id = Uuid::parse_str(key).ok();
         sqlx::query_as!(
             Dataset,
-            "select id, name, taxonomy_hash, created_at from datasets where name = $1 or id = $2
+            "select id, name, taxonomy_hash, taxonomy_version, created_at from datasets where name = $1 or id = $2
              order by (id = $2) desc limit 1",
             key,
             id
@@ -161,10 +164,11 @@ impl Store {
         let roots: Vec<String> = ids.iter().map(|i| taxonomy.root_of(i).unwrap_or(i).to_owned()).collect();
         let classes: Vec<Option<i32>> =
             ids.iter().map(|i| taxonomy.class_index(i).and_then(|c| i32::try_from(c).ok())).collect();
-        sqlx::query!(
+        let changed = sqlx::query!(
             "insert into taxonomy_nodes (dataset_id, position, node, names, parent, level, root, class_index)
              select $1, * from unnest($2::int[], $3::text[], $4::jsonb[], $5::text[], $6::int[], $7::text[], $8::int[])
-             on conflict (dataset_id, node) do update set names = excluded.names",
+             on conflict (dataset_id, node) do update set names = excluded.names
+             where taxonomy_nodes.names <> excluded.names",
             row.id,
             &position,
             &ids,
@@ -174,8 +178,13 @@ impl Store {
             &roots,
             &classes as &[Option<i32>]
         )
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+        if changed.rows_affected() > 0 {
+            sqlx::query!("update datasets set taxonomy_version = taxonomy_version + 1 where id = $1", row.id)
+                .execute(conn)
+                .await?;
+        }
         Ok(row.id)
     }
 

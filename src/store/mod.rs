@@ -3,16 +3,19 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod cards;
 pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
 pub mod guides;
 pub mod idempotency;
+pub mod identities;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod live;
 pub mod looks;
 pub mod measures;
 pub mod members;
@@ -26,7 +29,9 @@ pub mod scans;
 pub mod sessions;
 pub mod snapshots;
 pub mod suspects;
+mod taxonomies;
 pub mod trainings;
+pub mod webhooks;
 
 use std::time::Duration;
 
@@ -106,6 +111,7 @@ impl<T> Page<T> {
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) pool: PgPool,
+    taxonomies: taxonomies::Kept,
 }
 
 impl Store {
@@ -137,7 +143,7 @@ impl Store {
             .connect(url)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, taxonomies: taxonomies::Kept::default() })
     }
 
     /// Ok when the database answers.

@@ -1,5 +1,6 @@
 //! Scans and their findings as a job writes them, and the rounds they begin.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Page, Result, Store, StoreError};
 use crate::domain::health::Cluster;
-use crate::domain::{Field, Finding};
+use crate::domain::{Candidate, Field, Finding};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Scan {
@@ -24,6 +25,26 @@ pub struct Scan {
     #[serde(skip)]
     pub scores_blob: String,
     pub created_at: DateTime<Utc>,
+}
+
+/// What pages say of a scan without its report, which may be large.
+#[derive(Clone, Debug)]
+pub struct ScanHead {
+    pub id: Uuid,
+    pub n_samples: i64,
+    pub n_flagged: i64,
+    pub created_at: DateTime<Utc>,
+}
+
+impl Scan {
+    pub fn head(&self) -> ScanHead {
+        ScanHead {
+            id: self.id,
+            n_samples: self.n_samples,
+            n_flagged: self.n_flagged,
+            created_at: self.created_at,
+        }
+    }
 }
 
 /// One turn of the loop: scan -> review -> snapshot -> train.
@@ -82,6 +103,7 @@ impl Store {
             text.clear();
             issues.clear();
             for f in batch {
+                let votes: BTreeMap<&Field, &Candidate> = f.field_votes.iter().map(|(f, c)| (f, c)).collect();
                 let detectors = f.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(",");
                 for found in &f.issues {
                     let fields: Vec<&str> = found.issue.fields().into_iter().map(Field::as_str).collect();
@@ -98,7 +120,7 @@ impl Store {
                 }
                 let _ = writeln!(
                     text,
-                    "{},{},{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{}",
+                    "{},{},{},{},{},{},{},{},{},{},{},{},{},\"{{{}}}\",{},{},{},{}",
                     scan.id,
                     f.sample_id,
                     f.rank,
@@ -115,12 +137,23 @@ impl Store {
                     detectors,
                     quote(&json(serde_json::to_string(&f.reason))?),
                     quote(&json(serde_json::to_string(&f.neighbours))?),
+                    if f.candidates.is_empty() {
+                        String::new()
+                    } else {
+                        quote(&json(serde_json::to_string(&f.candidates))?)
+                    },
+                    if votes.is_empty() {
+                        String::new()
+                    } else {
+                        quote(&json(serde_json::to_string(&votes))?)
+                    },
                 );
             }
             let mut copy = tx
                 .copy_in_raw(
                     "copy findings (scan_id, sample_id, rank, place, audit, suspicion, flagged, given_class, suggested_class,
-                       suggested_p, self_confidence, normalized_margin, cluster, detectors, reason, neighbours)
+                       suggested_p, self_confidence, normalized_margin, cluster, detectors, reason, neighbours, candidates,
+                       field_votes)
                      from stdin (format csv)",
                 )
                 .await?;
@@ -213,6 +246,17 @@ impl Store {
 
     pub async fn latest_scan(&self, dataset: Uuid) -> Result<Option<Scan>> {
         Ok(self.scans(dataset, None, 1).await?.items.pop())
+    }
+
+    /// The newest scan without its report.
+    pub async fn latest_scan_head(&self, dataset: Uuid) -> Result<Option<ScanHead>> {
+        Ok(sqlx::query_as!(
+            ScanHead,
+            "select id, n_samples, n_flagged, created_at from scans where dataset_id = $1 order by seq desc limit 1",
+            dataset
+        )
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     /// Newest first.

@@ -83,7 +83,7 @@ pub struct Suspect {
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     sample_id: i64,
     external_id: String,
     title: String,
@@ -142,7 +142,7 @@ impl TryFrom<Row> for Suspect {
     }
 }
 
-const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.suspicion, \
+pub(super) const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.suspicion, \
     (f.flagged or f.audit is not null) as flagged, f.given_class, \
     c.class as current_class, f.suggested_class, f.suggested_p, f.self_confidence, f.normalized_margin, f.detectors, \
     f.reason, f.neighbours, f.cluster, r.decision as review, s.media_state = 'ready' as has_media, s.duration_ms, \
@@ -153,7 +153,7 @@ const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.rank, f.sus
 const BY_REVIEW: &str = "f.place from findings f";
 const BY_ISSUE: &str = "i.rank as place from finding_issues i \
     join findings f on f.scan_id = i.scan_id and f.sample_id = i.sample_id";
-const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
+pub(super) const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
     left join review_status r on r.sample_id = f.sample_id where s.dataset_id = ";
 
 /// Samples that were left out since the scan are nobody's work.
@@ -274,14 +274,5 @@ impl Store {
         let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
         let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
         Ok(Page::cut(suspects, limit, |s| s.place.to_string()))
-    }
-
-    /// What the scan says of one sample; `None` when it was not part of it.
-    pub async fn suspect(&self, dataset: Uuid, scan: Uuid, sample: i64) -> Result<Option<Suspect>> {
-        let all = SuspectFilter { all: true, ..Default::default() };
-        let (mut q, _) = Self::suspects_query(dataset, scan, &all);
-        q.push(" and f.sample_id = ").push_bind(sample);
-        let row: Option<Row> = q.build_query_as().fetch_optional(&self.pool).await?;
-        row.map(Suspect::try_from).transpose()
     }
 }

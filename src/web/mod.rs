@@ -47,7 +47,7 @@ pub fn router(services: Services) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method);
     routes
-        .layer(middleware::from_fn_with_state(services.clone(), access::gate))
+        .layer(middleware::from_fn_with_state(access::Gate::new(services.clone()), access::gate))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(compressible)))
         .layer(middleware::from_fn(guard::csrf))
         .layer(middleware::from_fn_with_state(services.clone(), guard::host))

@@ -11,7 +11,7 @@ import { player } from "./player.js";
 const AHEAD = 2;
 const LAST = "tamis.last";
 
-let review, clip, choice;
+let review, card, clip, choice;
 let shownAt = performance.now();
 // from a decision until the next sample is there: a second key press must not decide this one again
 let decided = false;
@@ -110,7 +110,7 @@ function showLast() {
   if (!entry) return;
   // the page may have changed its language since
   if (entry.cls && entry.lang !== lang)
-    classes(review.dataset.api)
+    classes(card.dataset.api)
       .then((list) => list.find((c) => c.id === entry.cls)?.name)
       .then((name) => name && remember({ ...entry, name, lang }))
       .catch(() => {});
@@ -139,15 +139,15 @@ function decide(decision, cls, name, kept) {
     time_spent_ms: Math.min(Math.round(performance.now() - shownAt), 3600000),
   };
   if (cls) body.class = cls;
-  if (review.dataset.scan) body.scan_id = review.dataset.scan;
+  if (card.dataset.scan) body.scan_id = card.dataset.scan;
   const entry = {
     client_id: body.client_id,
-    url: `${review.dataset.api}/samples/${review.dataset.sample}/reviews`,
+    url: `${card.dataset.api}/samples/${card.dataset.sample}/reviews`,
     body,
     name: decision === "keep" || decision === "relabel" ? name : "",
     cls: cls ?? kept,
     lang,
-    title: review.dataset.title,
+    title: card.dataset.title,
     href: here,
   };
   sessionStorage.setItem(LAST, JSON.stringify(entry));
@@ -169,10 +169,11 @@ function press(selector) {
 
 function begin() {
   review = document.getElementById("review");
+  card = document.getElementById("card");
   shownAt = performance.now();
   decided = false;
   clip = player(review);
-  choice = picker(review, review.dataset.api, (id, name) => decide("relabel", id, name));
+  choice = picker(review, card.dataset.api, (id, name) => decide("relabel", id, name));
   review.addEventListener("click", (event) => {
     const button = event.target.closest("[data-decision]");
     if (button) decide(button.dataset.decision, button.dataset.class, button.dataset.name, button.dataset.id);
@@ -221,4 +222,4 @@ onKey((key, event) => {
 });
 
 begin();
-(window.requestIdleCallback ?? setTimeout)(() => classes(review.dataset.api).catch(() => {}));
+(window.requestIdleCallback ?? setTimeout)(() => classes(card.dataset.api).catch(() => {}));

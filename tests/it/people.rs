@@ -7,15 +7,15 @@ use uuid::Uuid;
 
 use crate::support::{Answer, TestApp};
 
-const PASSWORD: &str = "a long password";
+pub(crate) const PASSWORD: &str = "a long password";
 
 /// Somebody signed in, as a browser holds it.
 pub(crate) struct Session {
-    cookie: String,
-    form_token: String,
+    pub(crate) cookie: String,
+    pub(crate) form_token: String,
 }
 
-fn form(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn form(path: &str, fields: &[(&str, &str)]) -> Request<Body> {
     let encode = |s: &str| {
         s.bytes()
             .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
@@ -37,12 +37,12 @@ impl TestApp {
         self.session(&answer).await
     }
 
-    async fn sign_in(&self, name: &str) -> Session {
+    pub(crate) async fn sign_in(&self, name: &str) -> Session {
         let answer = self.send(form("/sign-in", &[("name", name), ("password", PASSWORD)])).await;
         self.session(&answer).await
     }
 
-    async fn session(&self, answer: &Answer) -> Session {
+    pub(crate) async fn session(&self, answer: &Answer) -> Session {
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", String::from_utf8_lossy(&answer.bytes));
         let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
         assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax"), "{set}");
@@ -67,7 +67,7 @@ impl TestApp {
         self.send(request.body(body.map_or_else(Body::empty, |b| Body::from(b.to_string()))).unwrap()).await
     }
 
-    async fn with_token(&self, token: &str, method: Method, path: &str) -> Answer {
+    pub(crate) async fn with_token(&self, token: &str, method: Method, path: &str) -> Answer {
         let request =
             Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
         self.send(request.body(Body::empty()).unwrap()).await
@@ -144,7 +144,7 @@ async fn each_address_knows_strangers_and_roles() {
 
     // what an annotator does besides reading
     let allowed = ["/reviews"];
-    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit"];
+    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
     let mut of_datasets = 0;
     for (method, path) in addresses {
         let real = path

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
     let all = [
         "arrays", "audit", "blobs", "cli", "config", "demo", "detect", "domain", "encode", "exchange",
-        "jobs", "media", "messages", "native", "store", "train", "web",
+        "jobs", "media", "messages", "native", "outbound", "store", "train", "web",
     ];
     let table: &[(&str, &[&str])] = &[
         ("domain", &[]),
@@ -24,14 +24,15 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("store", &["domain"]),
         ("native", &["config"]),
         ("demo", &[]),
+        ("outbound", &[]),
         (
             "jobs",
             &[
                 "arrays", "blobs", "config", "detect", "domain", "encode", "exchange", "media", "messages",
-                "native", "store", "train",
+                "native", "outbound", "store", "train",
             ],
         ),
-        ("web", &["blobs", "config", "domain", "jobs", "messages", "native", "store"]),
+        ("web", &["blobs", "config", "domain", "jobs", "messages", "native", "outbound", "store"]),
         ("cli", &all),
     ];
     table.iter().map(|(room, may)| (*room, may.iter().copied().collect())).collect()

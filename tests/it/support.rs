@@ -366,6 +366,8 @@ impl TestApp {
                     cross_parent: true,
                 },
                 neighbours: vec![Neighbour { sample_id, similarity: 0.5 }],
+                candidates: Vec::new(),
+                field_votes: Vec::new(),
                 cluster: 0,
                 issues: (i < flagged)
                     .then(|| RankedIssue { rank: i32::try_from(i).unwrap() + 1, issue: Issue::Label })

@@ -145,8 +145,13 @@ fn contradicted(sources: &Sources<'_>, share: f64) -> f64 {
 
 /// (N) Probability that the label is wrong, strictly falling with the rank and above 1/2 for exactly the
 /// first `flagged` ranks: a logistic function of the score through 1/2 at the cut, as steep as agrees best
-/// with the `posterior` (N) that the label is wrong (least log-loss), in (0, 1).
-pub(super) fn suspicions(scores: &[f32], ranks: &[u32], posterior: &[f32], flagged: usize) -> Vec<f32> {
+/// with the `posterior` (N) that the label is wrong (least log-loss), in (0, 1). And how steep that is.
+pub(super) fn suspicions(
+    scores: &[f32],
+    ranks: &[u32],
+    posterior: &[f32],
+    flagged: usize,
+) -> (Vec<f32>, f32) {
     let n = scores.len();
     let mut order = vec![0usize; n];
     ranks.iter().enumerate().for_each(|(i, r)| order[*r as usize - 1] = i);
@@ -189,7 +194,7 @@ pub(super) fn suspicions(scores: &[f32], ranks: &[u32], posterior: &[f32], flagg
         above = side.max(floor).min(above.next_down());
         out[i] = above;
     }
-    out
+    (out, slope as f32)
 }
 
 #[cfg(test)]
@@ -248,7 +253,7 @@ mod tests {
             order.iter().zip(1..).for_each(|(&i, r)| ranks[i] = r);
             let flagged = (share * n as f64) as usize;
             let posterior: Vec<f32> = scores.iter().map(|s| 1.0 / (1.0 + (-s).exp())).collect();
-            let out = suspicions(&scores, &ranks, &posterior, flagged);
+            let (out, _) = suspicions(&scores, &ranks, &posterior, flagged);
             for (rank, &i) in order.iter().enumerate() {
                 prop_assert!(out[i] > 0.0 && out[i] < 1.0);
                 prop_assert_eq!(out[i] > 0.5, rank < flagged);

@@ -50,7 +50,7 @@ fn auroc(score: &[f32], wrong: &[bool]) -> f64 {
 fn run(b: &Blobs, p: &Array2<f32>, with_space: bool) -> Fused {
     let neighbours = nearest(b.unit.view(), 20, &mut |_, _| true).unwrap();
     let space = with_space.then(|| Space { unit: b.unit.view(), neighbours: &neighbours });
-    fuse(&Evidence { labels: &b.labels, probabilities: &p.view(), space }, &|| true).unwrap()
+    fuse(&Evidence { labels: &b.labels, probabilities: &p.view(), space, candidates: 4 }, &|| true).unwrap()
 }
 
 #[test]
@@ -103,10 +103,15 @@ fn the_head_alone_and_the_worst_input() {
     let unit = l2_normalized_rows(ones.view());
     let neighbours = nearest(unit.view(), 20, &mut |_, _| true).unwrap();
     let space = Some(Space { unit: unit.view(), neighbours: &neighbours });
-    let same = fuse(&Evidence { labels: &[0; 5], probabilities: &flat.view(), space }, &|| true).unwrap();
+    let same =
+        fuse(&Evidence { labels: &[0; 5], probabilities: &flat.view(), space, candidates: 4 }, &|| true)
+            .unwrap();
     assert_eq!(same.rank, [1, 2, 3, 4, 5]);
     assert!(same.suspicion.iter().all(|s| s.is_finite()));
-    let error = fuse(&Evidence { labels: &[0; 5], probabilities: &flat.view(), space: None }, &|| false);
+    let error =
+        fuse(&Evidence { labels: &[0; 5], probabilities: &flat.view(), space: None, candidates: 0 }, &|| {
+            false
+        });
     assert_eq!(error, Err(DetectError::Cancelled));
 }
 
@@ -129,7 +134,7 @@ fn space_of(unit: &Array2<f32>) -> Neighbours {
 fn fused(unit: &Array2<f32>, labels: &[u32], p: &Array2<f32>) -> Fused {
     let neighbours = space_of(unit);
     let space = Some(Space { unit: unit.view(), neighbours: &neighbours });
-    fuse(&Evidence { labels, probabilities: &p.view(), space }, &|| true).unwrap()
+    fuse(&Evidence { labels, probabilities: &p.view(), space, candidates: 4 }, &|| true).unwrap()
 }
 
 /// Scores finite, ranks a permutation, shares in [0, 1], suggestions other classes, the interval around the
@@ -272,4 +277,41 @@ proptest! {
         seen.sort_unstable();
         prop_assert!(seen.iter().zip(1..).all(|(a, b)| *a == b));
     }
+}
+
+/// What people read: likeliest first, the label among them, less sure than the ranking, never more than all.
+#[test]
+fn candidates_are_ranked_with_modest_probabilities() {
+    let k = 20;
+    let b = blobs(800, k, |y, u| if u < 0.2 { (y + 7) % 20 } else { y }, 11);
+    let flat = Array2::from_elem((800, k), 0.05f32);
+    let noisy = head(&b, k, |y, c| {
+        if y == c {
+            0.8
+        } else if (y + 7) % 20 == c {
+            0.2
+        } else {
+            0.0
+        }
+    });
+    for (p, with_space) in [(&noisy, true), (&noisy, false), (&flat, true)] {
+        let found = run(&b, p, with_space);
+        for i in 0..800 {
+            let row: Vec<(u32, f32)> = found.candidates.row(i).collect();
+            assert_eq!(row.len(), 4, "as many as were asked for");
+            assert!(row.is_sorted_by(|a, b| a.1 >= b.1), "{row:?}");
+            assert!(row.iter().map(|c| c.1).sum::<f32>() <= 1.0);
+            assert!((1..4).all(|j| row[..j].iter().all(|c| c.0 != row[j].0)), "{row:?}");
+            let given = row.iter().find(|c| c.0 == b.labels[i]).expect("the given label");
+            let other = row.iter().find(|c| c.0 != b.labels[i]).unwrap();
+            assert_eq!(other.0, found.suggested[i]);
+            // odds of the suspicion, rooted
+            let s = f64::from(found.suspicion[i]);
+            let odds = (s / (1.0 - s)).sqrt();
+            assert!((f64::from(given.1) - 1.0 / (1.0 + odds)).abs() < 2e-4, "{given:?} at {s}");
+            assert_eq!(given.1 < 0.5, found.suspicion[i] > 0.5);
+        }
+    }
+    let none = Evidence { labels: &b.labels, probabilities: &noisy.view(), space: None, candidates: 0 };
+    assert_eq!(fuse(&none, &|| true).unwrap().candidates.row(3).count(), 0);
 }

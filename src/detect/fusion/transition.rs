@@ -115,19 +115,22 @@ impl Transition {
             .enumerate()
             .map(|(i, row)| {
                 let classes = candidates.row(i);
-                let given = classes[0] as usize;
-                let log = |slot: usize| {
-                    row[slot].max(1e-6).ln() + 0.5 * self.t[[classes[slot] as usize, given]].ln()
-                };
-                let others = (1..width).filter(|&slot| classes[slot] != NONE);
-                let best = others.fold((f32::NEG_INFINITY, 1), |best, slot| {
-                    let value = log(slot);
-                    let tie = value == best.0 && classes[slot] < classes[best.1];
-                    if value > best.0 || tie { (value, slot) } else { best }
+                let scores = self.scores(row, classes);
+                let best = (1..scores.len()).fold((f32::NEG_INFINITY, 1), |best, slot| {
+                    let tie = scores[slot] == best.0 && classes[slot] < classes[best.1];
+                    if scores[slot] > best.0 || tie { (scores[slot], slot) } else { best }
                 });
-                (best.0 - log(0), best.1 as u8)
+                (best.0 - scores[0], best.1 as u8)
             })
             .collect()
+    }
+
+    /// ln p_y T[y, s]^1/2 of each candidate y of one sample (`row` the pool over `classes`, slot 0 the given
+    /// label s); empty slots are left out.
+    pub(super) fn scores(&self, row: &[f32], classes: &[u32]) -> Vec<f32> {
+        let given = classes[0] as usize;
+        let filled = row.iter().zip(classes).take_while(|(_, class)| **class != NONE);
+        filled.map(|(p, class)| p.max(1e-6).ln() + 0.5 * self.t[[*class as usize, given]].ln()).collect()
     }
 }
 

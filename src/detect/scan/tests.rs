@@ -81,6 +81,7 @@ impl Planted {
             class_roots: &self.roots,
             fields: &[],
             probabilities: &p,
+            candidates: 0,
         };
         scan(&input, &mut |_, _, _| true)
     }
@@ -284,6 +285,7 @@ fn any_stage_can_cancel() {
         class_roots: &data.roots,
         fields: &[],
         probabilities: &p,
+        candidates: 0,
     };
     assert_eq!(scan(&input, &mut |_, _, _| false), Err(DetectError::Cancelled));
     assert!(scan(&input, &mut |_, _, _| true).unwrap().row(0).neighbours.is_empty());

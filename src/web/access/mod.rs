@@ -5,8 +5,12 @@
 //! Until the first account exists the service is open to whoever sits at this machine, as `local`; when
 //! it also listens to others (`server.allow_remote`) only the page that makes the first account is.
 
+mod limits;
+pub(crate) mod oidc;
 pub(crate) mod routes;
 pub(crate) mod secrets;
+
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
@@ -21,6 +25,7 @@ use crate::domain::access::allows;
 use crate::domain::{Refusal, Right, Role, Viewer};
 use crate::jobs::Services;
 use crate::store::StoreError;
+use limits::Limits;
 
 /// Name of the session's cookie.
 pub(crate) const COOKIE: &str = "tamis_session";
@@ -45,14 +50,30 @@ impl<S: Sync> FromRequestParts<S> for Who {
 
 /// The session's token, as the browser sent it.
 pub(crate) fn session_of(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, COOKIE)
+}
+
+/// Whoever the browser is signed in as.
+pub(crate) async fn viewer_of_session(
+    services: &Services,
+    headers: &HeaderMap,
+) -> Result<Option<Viewer>, StoreError> {
+    match session_of(headers) {
+        Some(session) => services.store.viewer_of_session(&secrets::hash(session)).await,
+        None => Ok(None),
+    }
+}
+
+/// The value of a cookie, as the browser sent it.
+pub(crate) fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(';'))
         .filter_map(|c| c.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
-        .map(|(_, token)| token)
+        .find(|(n, _)| *n == name)
+        .map(|(_, value)| value)
 }
 
 /// A new code that makes the first admin; `None` when somebody has an account. Earlier codes end.
@@ -65,9 +86,23 @@ pub async fn setup_code(services: &Services) -> Result<Option<String>, StoreErro
     Ok(Some(code))
 }
 
+/// What the gate works with.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    services: Services,
+    limits: Arc<Limits>,
+}
+
+impl Gate {
+    pub(crate) fn new(services: Services) -> Self {
+        let limits = Limits::new(services.config.server.requests_per_minute);
+        Self { services, limits: Arc::new(limits) }
+    }
+}
+
 /// See the module.
 pub(crate) async fn gate(
-    State(services): State<Services>,
+    State(Gate { services, limits }): State<Gate>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -88,6 +123,14 @@ pub(crate) async fn gate(
         return Ok(next.run(request).await);
     }
     let viewer = viewer(&services, request.headers()).await?;
+    if let Some(Err(wait)) = viewer.as_ref().map(|v| limits.count(v)) {
+        let problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_requests",
+            format!("more requests than one account may make; try again in {wait} s"),
+        );
+        return Err(problem.retry_after(wait));
+    }
     let role = match &viewer {
         Some(Viewer { account: Some(account), .. }) if right.of_dataset() => {
             let (mut parts, body) = request.into_parts();
@@ -128,9 +171,7 @@ async fn viewer(services: &Services, headers: &HeaderMap) -> Result<Option<Viewe
             )),
         };
     }
-    if let Some(session) = session_of(headers)
-        && let Some(viewer) = services.store.viewer_of_session(&secrets::hash(session)).await?
-    {
+    if let Some(viewer) = viewer_of_session(services, headers).await? {
         return Ok(Some(viewer));
     }
     let open = !services.config.server.allow_remote && !services.store.any_account().await?;

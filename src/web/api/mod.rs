@@ -14,6 +14,7 @@ pub(crate) mod guides;
 mod health;
 mod imports;
 mod jobs;
+mod live;
 pub(crate) mod measures;
 pub(crate) mod people;
 mod predictions;
@@ -26,6 +27,7 @@ mod snapshots;
 mod suspects;
 mod trainings;
 mod uploads;
+pub(crate) mod webhooks;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -55,7 +57,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
             **Long work** (imports, encodes, scans, trainings, exports, rules) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
-            **Sending again**: every POST but those of accounts takes an `Idempotency-Key`; the same key with the same body gets the \
+            **Sending again**: every POST but those of accounts and webhooks takes an `Idempotency-Key`; the same key with the same body gets the \
             first answer again and does nothing twice.\n\n\
             **Sample ids** in addresses are external ids, percent-encoded as one path segment (`/` as `%2F`), \
             or `%23` and the internal id."
@@ -73,6 +75,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
+        (name = "webhooks", description = "Telling other services what happens"),
         (name = "jobs", description = "Background work"),
         (name = "media", description = "Clips, posters and strips"),
         (name = "health", description = "For supervisors"),
@@ -99,9 +102,11 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(trainings::router())
         .merge(exports::router())
         .merge(jobs::router())
+        .merge(live::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
+        .merge(webhooks::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             imports::router()

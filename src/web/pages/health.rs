@@ -200,7 +200,7 @@ pub(super) fn view(page: Reader, dataset: String, taxonomy: &Taxonomy, scan: Opt
         view: health
             .zip(scan)
             .map(|(health, s)| HealthView::of(&page, taxonomy, &href, &health, s.n_samples)),
-        scan: scan.map(|s| ScanLine::of(&page, s)),
+        scan: scan.map(|s| ScanLine::of(&page, &s.head())),
         href,
         dataset,
         page,

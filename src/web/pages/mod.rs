@@ -2,6 +2,7 @@
 //! the store, fills a view (plain strings) and renders its template; views know no database.
 
 pub(crate) mod address;
+mod card;
 mod clusters;
 mod dataset;
 mod datasets;
@@ -13,7 +14,9 @@ mod import;
 mod jobs;
 mod learning;
 mod names;
+mod oidc;
 mod people;
+mod places;
 mod predictions;
 mod quality;
 pub(crate) mod reader;
@@ -25,6 +28,7 @@ mod snapshots;
 mod summary;
 mod suspects;
 mod training;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -66,6 +70,9 @@ pub(crate) fn router() -> Router<Services> {
         .route("/account", get(people::account))
         .route("/accounts", get(people::accounts))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-in/oidc", get(oidc::depart))
+        .route(crate::web::access::oidc::CALLBACK, get(oidc::arrive))
+        .route("/datasets/{name}/webhooks", get(webhooks::show))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/setup", get(sign_in::show_setup).post(sign_in::setup))
         .layer(axum::middleware::from_fn(reader::remember))

@@ -24,6 +24,9 @@ pub(super) struct AccountPage {
     pub(super) name: String,
     /// Nobody has an account yet.
     pub(super) open: bool,
+    /// The OpenID provider's name, and since when this account signs in there.
+    pub(super) provider: Option<String>,
+    pub(super) connected: Option<Moment>,
     pub(super) tokens: Vec<TokenView>,
     pub(super) scopes: Vec<&'static str>,
 }
@@ -138,7 +141,19 @@ pub(super) async fn account(
         Some(account) => services.store.tokens(account).await?,
         None => Vec::new(),
     };
+    let oidc = &services.config.oidc;
+    let connected = match viewer.account.filter(|_| oidc.enabled()) {
+        Some(account) => {
+            let known = services.store.identities(account).await?;
+            // the provider ends its own name as it likes, with a slash or without
+            let same = |issuer: &str| issuer.trim_end_matches('/') == oidc.issuer.trim_end_matches('/');
+            known.into_iter().find(|i| same(&i.issuer)).map(|i| i.created_at.into())
+        }
+        None => None,
+    };
     render(&AccountPage {
+        provider: oidc.enabled().then(|| oidc.label.clone()),
+        connected,
         name: viewer.name,
         open: viewer.account.is_none(),
         tokens: tokens.into_iter().map(|t| TokenView::of(&page, t)).collect(),

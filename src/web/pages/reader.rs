@@ -166,6 +166,10 @@ impl Reader {
             .collect()
     }
 
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The section of the main navigation that this page belongs to.
     pub(crate) fn section(&self) -> &'static str {
         match self.path.as_str() {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::{Reader, render};
+use super::{Reader, address, render};
 use crate::jobs::Services;
 use crate::store::accounts::{FREE_BY_ADDRESS, FREE_BY_NAME};
 use crate::web::access::{COOKIE, secrets, session_of, wrong_form_token};
@@ -25,6 +25,18 @@ pub(super) struct SignInPage {
     pub(super) name: String,
     pub(super) next: String,
     pub(super) error: Option<String>,
+    /// The OpenID provider: where the way there begins, and its name.
+    pub(super) provider: Option<(String, String)>,
+}
+
+impl SignInPage {
+    pub(super) fn blank(services: &Services, page: Reader, next: String, error: Option<String>) -> Self {
+        let oidc = &services.config.oidc;
+        let provider = oidc.enabled().then(|| {
+            (format!("/sign-in/oidc?{}", address::query(&[("next", next.as_str())])), oidc.label.clone())
+        });
+        Self { page, name: String::new(), next, error, provider }
+    }
 }
 
 #[derive(Template)]
@@ -57,7 +69,7 @@ pub(super) struct SignOut {
 }
 
 /// Only addresses of this service: what follows is where the browser is sent.
-fn local_path(next: &str) -> &str {
+pub(super) fn local_path(next: &str) -> &str {
     let inside = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
     if inside && !next.chars().any(char::is_control) { next } else { "/" }
 }
@@ -67,7 +79,7 @@ pub(super) async fn show(State(services): State<Services>, page: Reader) -> Resu
         return Ok(Redirect::to("/setup").into_response());
     }
     let next = page.query("next").unwrap_or("/").to_owned();
-    render(&SignInPage { page, name: String::new(), next, error: None })
+    render(&SignInPage::blank(&services, page, next, None))
 }
 
 pub(super) async fn sign_in(
@@ -77,9 +89,9 @@ pub(super) async fn sign_in(
     Form(form): Form<SignIn>,
 ) -> Result<Response, PageError> {
     let refuse = |status: StatusCode, error: String| -> Result<Response, PageError> {
-        let (name, next) = (form.name.clone(), form.next.clone());
-        Ok((status, render(&SignInPage { page: page.clone(), name, next, error: Some(error) })?)
-            .into_response())
+        let mut filled = SignInPage::blank(&services, page.clone(), form.next.clone(), Some(error));
+        filled.name.clone_from(&form.name);
+        Ok((status, render(&filled)?).into_response())
     };
     let account_key = format!("account:{}", form.name.to_lowercase());
     let keys = [account_key.clone(), format!("address:{}", peer(&extensions))];
@@ -157,7 +169,11 @@ pub(super) async fn sign_out(
 }
 
 /// Makes a session, and sends the browser on with its cookie.
-async fn begin_session(services: &Services, account: uuid::Uuid, next: &str) -> Result<Response, PageError> {
+pub(super) async fn begin_session(
+    services: &Services,
+    account: uuid::Uuid,
+    next: &str,
+) -> Result<Response, PageError> {
     let token = secrets::random();
     let ttl = Duration::from_secs(u64::from(services.config.server.session_hours) * 3600);
     services.store.create_session(account, &secrets::hash(&token), ttl).await?;
@@ -166,9 +182,14 @@ async fn begin_session(services: &Services, account: uuid::Uuid, next: &str) -> 
 }
 
 fn cookie(services: &Services, token: &str, ttl: Duration) -> String {
+    cookie_named(services, COOKIE, token, ttl)
+}
+
+/// A cookie that no script reads and no other site's form sends.
+pub(super) fn cookie_named(services: &Services, name: &str, value: &str, ttl: Duration) -> String {
     // browsers take `Secure` cookies only over TLS, which ends in front of this service
     let secure = if services.config.server.public_url.starts_with("https://") { "; Secure" } else { "" };
-    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}{secure}", ttl.as_secs())
+    format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={}{secure}", ttl.as_secs())
 }
 
 /// The network address that a sign-in came from; the same for all where a test calls the router itself.

@@ -16,7 +16,7 @@ use super::{Reader, address, render};
 use crate::domain::{Detector, Field, Issue, IssueKind, Taxonomy};
 use crate::jobs::Services;
 use crate::messages;
-use crate::store::scans::Scan;
+use crate::store::scans::ScanHead;
 use crate::store::suspects::{Suspect, SuspectFilter, SuspectStatus};
 
 const ON_A_PAGE: i64 = 30;
@@ -192,7 +192,7 @@ impl SuspectRow {
             video: media("media"),
             duration: s.duration_ms.map(|ms| clock(i64::from(ms))),
             given: ClassName::of(taxonomy, &s.given_class, lang),
-            given_p: Share::of(s.self_confidence, lang),
+            given_p: Share::of(s.reason.p_given, lang),
             suggested: ClassName::of(taxonomy, &s.suggested_class, lang),
             suggested_p: Share::of(s.suggested_p, lang),
             cross_parent: s.reason.cross_parent,
@@ -253,8 +253,8 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
-    let taxonomy = store.taxonomy(dataset.id).await?;
-    let scan = store.latest_scan(dataset.id).await?;
+    let taxonomy = store.taxonomy_of(&dataset).await?;
+    let scan = store.latest_scan_head(dataset.id).await?;
     let (filter, kept) = filter(|name| page.query(name).map(str::to_owned));
     let place = |name: &str| page.query(name).and_then(|v| v.parse::<i32>().ok());
     let (mut suspects, more_before, more_after) = match &scan {
@@ -348,7 +348,7 @@ pub(super) fn crossing_picks(page: &Reader, chosen: Option<bool>) -> Vec<Pick> {
 }
 
 impl ScanLine {
-    pub(super) fn of(page: &Reader, s: &Scan) -> Self {
+    pub(super) fn of(page: &Reader, s: &ScanHead) -> Self {
         Self {
             at: s.created_at.into(),
             flagged: page.lang.number(s.n_flagged),

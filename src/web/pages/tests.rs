@@ -15,8 +15,11 @@ use super::*;
 use crate::domain::TextProblem;
 use crate::domain::health::*;
 use crate::domain::issue::{MediaFault, MediaProblem, TextFault};
-use crate::domain::{Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy};
+use crate::domain::{
+    Candidate, Detector, MediaState, Neighbour, Node, OcrLine, Reason, SampleText, Split, Taxonomy,
+};
 use crate::domain::{Field, Gap, Health, Issue, IssueKind, JobKind, JobState, LabelCount, LabelSource, Note};
+use crate::store::cards::{Evidence, Example, Tile};
 use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
 use crate::store::imports::ImportError;
 use crate::store::issues::ClusterMember;
@@ -277,6 +280,63 @@ fn scan() -> Scan {
     }
 }
 
+/// What the card of `sample` is made of.
+fn card_facts(
+    dataset: &Dataset,
+    sample: Sample,
+    finding: Option<&Suspect>,
+    sight: card::Sight,
+) -> card::Facts {
+    let candidate = |class: &str, p: f32| Candidate { class: class.into(), p };
+    let found = |i: i64| ["ollie", "dog", "dog", "arm", "dog", "eye"][i as usize % 6];
+    let tile = |i: i64| Tile {
+        sample_id: 101 + i,
+        external_id: format!("clip/{i}"),
+        title: "Ollie".into(),
+        class: Some(found(i).into()),
+        has_media: i % 3 != 2,
+    };
+    let example = |class: &str, i: i64| Example {
+        class: class.into(),
+        sample_id: 200 + i,
+        external_id: format!("clip/{i}"),
+        title: "机器狗：越障".into(),
+        has_media: true,
+        verified: i == 0,
+    };
+    let entry = |kind: &str, what: &str, classes: &[&str], comment: &str| HistoryEntry {
+        at: at(9),
+        kind: kind.into(),
+        what: what.into(),
+        author: if kind == "label" { "local" } else { "grace" }.into(),
+        classes: classes.iter().map(|c| (*c).into()).collect(),
+        comment: comment.into(),
+    };
+    card::Facts {
+        dataset: dataset.clone(),
+        taxonomy: taxonomy().into(),
+        sample,
+        evidence: finding.map(|s| Evidence {
+            scan_id: Uuid::nil(),
+            suspect: s.clone(),
+            candidates: [("dog", 0.71), ("eye", 0.2), ("arm", 0.06), ("lip", 0.0)]
+                .map(|(c, p)| candidate(c, p))
+                .into(),
+            field_votes: [(Field::Frames, "dog", 0.64), (Field::Title, "eye", 0.4), (Field::Ocr, "arm", 0.9)]
+                .map(|(f, c, p)| (f, candidate(c, p)))
+                .into(),
+        }),
+        sight,
+        tiles: if finding.is_some() { (0..10).map(tile).collect() } else { vec![] },
+        examples: (0..3).flat_map(|i| [example("eye", i), example("dog", i + 10)]).collect(),
+        history: vec![
+            entry("label", "import", &["eye"], ""),
+            entry("review", "relabel", &["lip"], "可能是广告"),
+            entry("review", "unsure", &[], ""),
+        ],
+    }
+}
+
 fn counts() -> DatasetCounts {
     DatasetCounts {
         samples: 31_002,
@@ -319,8 +379,13 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
     let href = "/datasets/wechat-sample";
     let name = "wechat-sample";
     let html = |t: &dyn askama::DynTemplate| t.dyn_render().unwrap();
-    let dataset =
-        Dataset { id: Uuid::nil(), name: name.into(), taxonomy_hash: "x".into(), created_at: at(8) };
+    let dataset = Dataset {
+        id: Uuid::nil(),
+        name: name.into(),
+        taxonomy_hash: "x".into(),
+        taxonomy_version: 1,
+        created_at: at(8),
+    };
     let rows = vec![
         datasets::Row::of(&page, &dataset, &counts(), Some(&scan()), Some(&training(1, 0.0))),
         datasets::Row::of(
@@ -426,60 +491,29 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         })
         .collect();
     let s = suspect(1);
-    let found = |i: usize| ["ollie", "dog", "dog", "arm", "dog", "eye"][i];
     let bad = Sample {
         media_state: MediaState::Bad,
         media_error: Some("not_video".into()),
         text: SampleText::default(),
         ..sample(2, "ollie")
     };
-    let sample_page = |sample: Sample, finding: Option<&Suspect>| sample::SamplePage {
-        sample: sample::SampleView::of(&page, name, &t, &sample),
-        finding: finding.map(|f| sample::FindingView::of(&page, &t, f)),
-        neighbours: finding
-            .iter()
-            .flat_map(|f| {
-                (0..6).map(|i| {
-                    sample::NeighbourView::of(&page, name, &t, f, &self::sample(101 + i as i64, found(i)))
-                })
-            })
-            .collect(),
-        duplicates: finding
-            .iter()
-            .flat_map(|f| {
-                (0..3).map(|i| {
-                    sample::DuplicateView::of(&page, name, &t, f, &self::sample(101 + i as i64, found(i)))
-                })
-            })
-            .collect(),
-        history: ["import", "unsure"]
-            .iter()
-            .map(|w| {
-                sample::HistoryView::of(
-                    &page,
-                    &t,
-                    &HistoryEntry {
-                        at: at(9),
-                        kind: if *w == "import" { "label" } else { "review" }.into(),
-                        what: (*w).into(),
-                        author: "local".into(),
-                        classes: if *w == "import" { vec!["eye".into()] } else { vec![] },
-                        comment: if *w == "import" { "" } else { "可能是广告" }.into(),
-                    },
-                )
-            })
-            .collect(),
-        queue: sample::QueueView {
-            list: format!("{href}/suspects?status=open"),
-            previous: Some(format!("{href}/samples/x")),
-            next: Some(format!("{href}/samples/y")),
-        },
-        scan_id: Uuid::nil().to_string(),
-        dataset_href: href.into(),
-        api: format!("/api/v1{href}"),
-        dataset: name.into(),
-        page: page.clone(),
+    let sample_page = |sample: Sample, finding: Option<&Suspect>, asked: card::Asked, sight: card::Sight| {
+        let facts = card_facts(&dataset, sample, finding, sight);
+        sample::SamplePage {
+            card: card::Card::of(&page, &facts, asked),
+            queue: sample::QueueView {
+                list: format!("{href}/suspects?status=open"),
+                previous: Some(format!("{href}/samples/x")),
+                next: Some(format!("{href}/samples/y")),
+            },
+            dataset_href: href.into(),
+            dataset: name.into(),
+            page: page.clone(),
+        }
     };
+    let browsing = card::Asked::BROWSING;
+    let blind = card::Asked { lease: Some(Uuid::nil()), purpose: "second_look", blind: true };
+    let alone = card::Sight { people: false, model: false };
     vec![
         ("datasets", html(&datasets::DatasetsPage { page: r("/"), rows, next: None })),
         ("empty", html(&datasets::DatasetsPage { page: r("/"), rows: vec![], next: None })),
@@ -520,7 +554,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             html(&suspects::SuspectsPage {
                 dataset: name.into(),
                 href: format!("{href}/suspects"),
-                scan: Some(suspects::ScanLine::of(&page, &scan())),
+                scan: Some(suspects::ScanLine::of(&page, &scan().head())),
                 chips: suspects::chips(
                     &page,
                     &format!("{href}/suspects"),
@@ -580,8 +614,9 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             }),
         ),
         ("docs", html(&docs::DocsPage { page: r("/api/docs") })),
-        ("sample", html(&sample_page(sample(1, "eye"), Some(&s)))),
-        ("sample-bad", html(&sample_page(bad.clone(), None))),
+        ("sample", html(&sample_page(sample(1, "eye"), Some(&s), browsing, card::Sight::ALL))),
+        ("sample-blind", html(&sample_page(sample(1, "eye"), Some(&s), blind, alone))),
+        ("sample-bad", html(&sample_page(bad.clone(), None, browsing, card::Sight::ALL))),
         ("jobs", html(&jobs::JobsPage { page: r("/jobs"), rows: jobs(), next: None })),
         (
             "job",
@@ -663,7 +698,7 @@ fn text_from_data_cannot_become_markup() {
     let html = suspects::SuspectsPage {
         dataset: "d".into(),
         href: "/datasets/d/suspects".into(),
-        scan: Some(suspects::ScanLine::of(&page, &scan())),
+        scan: Some(suspects::ScanLine::of(&page, &scan().head())),
         chips: vec![],
         set: vec![],
         hidden: vec![("cluster", evil.into())],
