@@ -23,6 +23,7 @@ pub mod maps;
 pub mod measures;
 pub mod looks;
 pub mod maps;
+pub mod measures;
 pub mod members;
 pub mod policies;
 pub mod predictions;

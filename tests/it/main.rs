@@ -38,5 +38,6 @@ mod rules;
 mod scan_issues;
 mod scans;
 mod settings;
+mod snapshots;
 mod support;
 mod webhooks;
