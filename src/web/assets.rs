@@ -43,8 +43,6 @@ static ASSETS: &[Asset] = assets![
     "js/docs.js",
     "js/guide.js",
     "js/frame.js",
-    "js/frame.js",
-    "js/guide.js",
     "js/holder.js",
     "js/grid.js",
     "js/import.js",
