@@ -39,5 +39,6 @@ mod scan_issues;
 mod scans;
 mod settings;
 mod snapshots;
+mod security;
 mod support;
 mod webhooks;
