@@ -263,9 +263,7 @@ fn agreement_of(looks: &[Look], classes: &[String], lead: bool) -> AgreementRepo
     busiest.truncate(if lead { MOST_PEOPLE } else { 0 });
     busiest.sort_unstable();
     let pairs = checked.iter().flat_map(|votes| {
-        let of = |(i, a): (usize, &u32)| {
-            busiest[i + 1..].iter().map(|b| (*a, *b)).collect::<Vec<_>>()
-        };
+        let of = |(i, a): (usize, &u32)| busiest[i + 1..].iter().map(|b| (*a, *b)).collect::<Vec<_>>();
         let pairs = busiest.iter().enumerate().flat_map(of).collect::<Vec<_>>();
         pairs.into_iter().filter_map(|(a, b)| {
             let cohen = agreement::cohen(votes, a, b);
@@ -396,7 +394,8 @@ pub async fn yields(services: &Services, dataset: Uuid) -> Result<YieldReport, J
     let stretch = (decisions / (MOST_STRETCHES * STRETCH) + 1) * STRETCH;
     let per_100 = |share: f64| share * 100.0;
     let stretches = store.stretches(dataset, stretch).await?.into_iter().map(|s| {
-        let (n, hits) = (usize::try_from(s.decisions).unwrap_or(0), usize::try_from(s.corrections).unwrap_or(0));
+        let (n, hits) =
+            (usize::try_from(s.decisions).unwrap_or(0), usize::try_from(s.corrections).unwrap_or(0));
         let (low, high) = wilson(hits, n, Z);
         YieldLine {
             from: s.from,
@@ -408,11 +407,18 @@ pub async fn yields(services: &Services, dataset: Uuid) -> Result<YieldReport, J
             high: per_100(high),
         }
     });
-    let mut report =
-        YieldReport { decisions, stretch, stretches: stretches.collect(), left: None, open: None, advice: None };
+    let mut report = YieldReport {
+        decisions,
+        stretch,
+        stretches: stretches.collect(),
+        left: None,
+        open: None,
+        advice: None,
+    };
     if let Some(scan) = store.latest_scan(dataset).await? {
         let progress = store.progress_with(scan.id).await?;
-        report.left = errors(services, dataset, &scan).await?.map(|all| still(all, progress.wrong, progress.open));
+        report.left =
+            errors(services, dataset, &scan).await?.map(|all| still(all, progress.wrong, progress.open));
         report.open = Some(progress.open);
         let settled = store.settled(dataset).await?;
         let ahead = store.open_suspicions(scan.id, AHEAD).await?;

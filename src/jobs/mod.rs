@@ -4,6 +4,7 @@
 //! A job is a row in `jobs` (what users see) and a message in the queue library's tables (delivery:
 //! claim, retry, recovery after a crash). [`Services`] is what every job and every handler works with.
 
+pub mod consensus;
 pub mod encode;
 pub mod export;
 mod features;

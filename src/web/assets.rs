@@ -41,6 +41,7 @@ static ASSETS: &[Asset] = assets![
     "js/messages.js",
     "js/outbox.js",
     "js/people.js",
+    "js/work.js",
     "js/picker.js",
     "js/player.js",
     "js/progress.js",

@@ -28,6 +28,7 @@ mod summary;
 mod suspects;
 mod training;
 mod webhooks;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub(crate) fn router() -> Router<Services> {
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
+        .route("/datasets/{name}/work", get(work::show))
         .route("/datasets/{name}/team", get(people::team))
         .route("/datasets/{name}/quality", get(quality::show))
         .route("/datasets/{name}/guide", get(guides::show_index))
