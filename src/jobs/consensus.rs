@@ -98,7 +98,8 @@ mod tests {
     use super::*;
 
     fn vote(sample_id: i64, person: &str, class: &str, model: &str) -> SharedVote {
-        let candidates = vec![Candidate { class: model.into(), p: 0.8 }, Candidate { class: "rest".into(), p: 0.1 }];
+        let candidates =
+            vec![Candidate { class: model.into(), p: 0.8 }, Candidate { class: "rest".into(), p: 0.1 }];
         SharedVote { sample_id, person: person.into(), class: class.into(), candidates }
     }
 

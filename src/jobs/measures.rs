@@ -255,7 +255,7 @@ fn agreement_of(looks: &[Look], classes: &[String], lead: bool) -> AgreementRepo
         .collect();
     let checked = Votes::new(&votes, samples.len(), names.len(), classes.len()).ok();
     let none = Measured { samples: 0, interval: None, undefined: Some(agreement::Undefined::NoOverlap) };
-    let measure = |of: fn(&Votes) -> Agreement| checked.as_ref().map_or(none, of);
+    let measure = |of: fn(&Votes) -> Measured| checked.as_ref().map_or(none, of);
     let name = |class: u32| classes[class as usize].clone();
     // those with the most decisions on shared samples
     let mut busiest: Vec<u32> = (0..names.len() as u32).collect();
@@ -427,14 +427,14 @@ pub async fn yields(services: &Services, dataset: Uuid) -> Result<YieldReport, J
     Ok(report)
 }
 
-/// Wrong labels of a scan: its own count and the audits together, or its count alone.
+/// Wrong labels of a scan: its own count and the audits together, or its count alone where it says something.
 async fn errors(services: &Services, dataset: Uuid, scan: &Scan) -> Result<Option<Errors>, JobError> {
     if let Some(together) = learning(services, dataset, scan).await?.errors {
         return Ok(Some(together));
     }
     let count = scan.summary.pointer("/noise/count").cloned();
     let count: Option<ErrorCount> = count.and_then(|c| serde_json::from_value(c).ok());
-    Ok(count.map(|c| Errors { estimate: c.estimate, low: c.low, high: c.high }))
+    Ok(count.filter(|c| c.informative).map(|c| Errors { estimate: c.estimate, low: c.low, high: c.high }))
 }
 
 /// Without those that were found, and no more than samples that nobody has looked at.

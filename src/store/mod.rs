@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod batches;
+pub mod bulk;
 pub mod cards;
 pub mod comments;
 pub mod consensus;
@@ -19,6 +20,7 @@ pub mod jobs;
 pub mod learning;
 pub mod live;
 pub mod looks;
+pub mod maps;
 pub mod measures;
 pub mod members;
 pub mod policies;
@@ -29,6 +31,8 @@ pub mod rules;
 pub mod samples;
 pub mod scans;
 pub mod sessions;
+pub mod sets;
+pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::blobs::BlobError;
 use crate::domain::DecisionError;
 use crate::jobs::JobError;
+use crate::jobs::bulk::BulkRefusal;
 use crate::jobs::rule::RuleRefusal;
 use crate::store::StoreError;
 use crate::web::pages::{ErrorPage, Reader};
@@ -263,6 +264,16 @@ impl From<RuleRefusal> for Problem {
             RuleRefusal::Name(why) => Self::invalid("name", "rule_name", why),
             RuleRefusal::Store(e) => e.into(),
             RuleRefusal::Job(e) => e.into(),
+        }
+    }
+}
+
+impl From<BulkRefusal> for Problem {
+    #[track_caller]
+    fn from(error: BulkRefusal) -> Self {
+        match error {
+            BulkRefusal::Store(e) => e.into(),
+            BulkRefusal::Job(e) => e.into(),
         }
     }
 }

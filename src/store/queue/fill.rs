@@ -267,7 +267,7 @@ impl Store {
         Ok(q.build().execute(tx).await?.rows_affected())
     }
 
-    async fn latest_scan_id(&self, dataset: Uuid) -> Result<Option<Uuid>> {
+    pub(in crate::store) async fn latest_scan_id(&self, dataset: Uuid) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!(
             "select id from scans where dataset_id = $1 order by seq desc limit 1",
             dataset

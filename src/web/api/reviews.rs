@@ -20,7 +20,11 @@ use crate::web::extract::{Json, JsonOrDefault, Path, Query};
 use crate::web::paging::{Paged, check_limit};
 
 pub(super) fn router() -> OpenApiRouter<Services> {
-    OpenApiRouter::new().routes(routes!(create)).routes(routes!(list)).routes(routes!(undo)).routes(routes!(consensus))
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(list))
+        .routes(routes!(undo))
+        .routes(routes!(consensus))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
