@@ -7,6 +7,7 @@ pub mod batches;
 pub mod bulk;
 pub mod cards;
 pub mod comments;
+pub mod consensus;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;

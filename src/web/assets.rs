@@ -57,6 +57,7 @@ static ASSETS: &[Asset] = assets![
     "js/messages.js",
     "js/outbox.js",
     "js/people.js",
+    "js/work.js",
     "js/picker.js",
     "js/pinyin-table.js",
     "js/pinyin.js",

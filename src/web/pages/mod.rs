@@ -32,6 +32,7 @@ mod summary;
 mod suspects;
 mod training;
 mod webhooks;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,7 @@ pub(crate) fn router() -> Router<Services> {
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
+        .route("/datasets/{name}/work", get(work::show))
         .route("/datasets/{name}/team", get(people::team))
         .route("/datasets/{name}/snapshots", get(snapshots::show_all))
         .route("/datasets/{name}/snapshots/{snapshot}", get(snapshots::show_one))
