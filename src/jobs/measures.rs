@@ -255,7 +255,7 @@ fn agreement_of(looks: &[Look], classes: &[String], lead: bool) -> AgreementRepo
         .collect();
     let checked = Votes::new(&votes, samples.len(), names.len(), classes.len()).ok();
     let none = Measured { samples: 0, interval: None, undefined: Some(agreement::Undefined::NoOverlap) };
-    let measure = |of: fn(&Votes) -> Agreement| checked.as_ref().map_or(none, of);
+    let measure = |of: fn(&Votes) -> Measured| checked.as_ref().map_or(none, of);
     let name = |class: u32| classes[class as usize].clone();
     // those with the most decisions on shared samples
     let mut busiest: Vec<u32> = (0..names.len() as u32).collect();
@@ -263,9 +263,7 @@ fn agreement_of(looks: &[Look], classes: &[String], lead: bool) -> AgreementRepo
     busiest.truncate(if lead { MOST_PEOPLE } else { 0 });
     busiest.sort_unstable();
     let pairs = checked.iter().flat_map(|votes| {
-        let of = |(i, a): (usize, &u32)| {
-            busiest[i + 1..].iter().map(|b| (*a, *b)).collect::<Vec<_>>()
-        };
+        let of = |(i, a): (usize, &u32)| busiest[i + 1..].iter().map(|b| (*a, *b)).collect::<Vec<_>>();
         let pairs = busiest.iter().enumerate().flat_map(of).collect::<Vec<_>>();
         pairs.into_iter().filter_map(|(a, b)| {
             let cohen = agreement::cohen(votes, a, b);
@@ -396,7 +394,8 @@ pub async fn yields(services: &Services, dataset: Uuid) -> Result<YieldReport, J
     let stretch = (decisions / (MOST_STRETCHES * STRETCH) + 1) * STRETCH;
     let per_100 = |share: f64| share * 100.0;
     let stretches = store.stretches(dataset, stretch).await?.into_iter().map(|s| {
-        let (n, hits) = (usize::try_from(s.decisions).unwrap_or(0), usize::try_from(s.corrections).unwrap_or(0));
+        let (n, hits) =
+            (usize::try_from(s.decisions).unwrap_or(0), usize::try_from(s.corrections).unwrap_or(0));
         let (low, high) = wilson(hits, n, Z);
         YieldLine {
             from: s.from,
@@ -408,11 +407,18 @@ pub async fn yields(services: &Services, dataset: Uuid) -> Result<YieldReport, J
             high: per_100(high),
         }
     });
-    let mut report =
-        YieldReport { decisions, stretch, stretches: stretches.collect(), left: None, open: None, advice: None };
+    let mut report = YieldReport {
+        decisions,
+        stretch,
+        stretches: stretches.collect(),
+        left: None,
+        open: None,
+        advice: None,
+    };
     if let Some(scan) = store.latest_scan(dataset).await? {
         let progress = store.progress_with(scan.id).await?;
-        report.left = errors(services, dataset, &scan).await?.map(|all| still(all, progress.wrong, progress.open));
+        report.left =
+            errors(services, dataset, &scan).await?.map(|all| still(all, progress.wrong, progress.open));
         report.open = Some(progress.open);
         let settled = store.settled(dataset).await?;
         let ahead = store.open_suspicions(scan.id, AHEAD).await?;
@@ -421,14 +427,14 @@ pub async fn yields(services: &Services, dataset: Uuid) -> Result<YieldReport, J
     Ok(report)
 }
 
-/// Wrong labels of a scan: its own count and the audits together, or its count alone.
+/// Wrong labels of a scan: its own count and the audits together, or its count alone where it says something.
 async fn errors(services: &Services, dataset: Uuid, scan: &Scan) -> Result<Option<Errors>, JobError> {
     if let Some(together) = learning(services, dataset, scan).await?.errors {
         return Ok(Some(together));
     }
     let count = scan.summary.pointer("/noise/count").cloned();
     let count: Option<ErrorCount> = count.and_then(|c| serde_json::from_value(c).ok());
-    Ok(count.map(|c| Errors { estimate: c.estimate, low: c.low, high: c.high }))
+    Ok(count.filter(|c| c.informative).map(|c| Errors { estimate: c.estimate, low: c.low, high: c.high }))
 }
 
 /// Without those that were found, and no more than samples that nobody has looked at.

@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// In the order asked for; unknown ids are left out.
-    pub async fn tiles(&self, dataset: Uuid, ids: &[i64]) -> Result<Vec<Tile>> {
+    pub async fn tiles_by_id(&self, dataset: Uuid, ids: &[i64]) -> Result<Vec<Tile>> {
         Ok(sqlx::query_as!(
             Tile,
             r#"select s.id as sample_id, s.external_id, s.title, c.class as "class?",

@@ -148,12 +148,8 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(row.at.as_deref().and_then(|at| <[f64; 3]>::try_from(at).ok()).map(|[quarter, median, three]| Times {
-            n: row.n,
-            people: row.people,
-            quarter,
-            median,
-            three_quarters: three,
+        Ok(row.at.as_deref().and_then(|at| <[f64; 3]>::try_from(at).ok()).map(|[quarter, median, three]| {
+            Times { n: row.n, people: row.people, quarter, median, three_quarters: three }
         }))
     }
 

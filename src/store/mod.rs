@@ -3,6 +3,8 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod batches;
+pub mod bulk;
 pub mod cards;
 pub mod comments;
 pub mod datasets;
@@ -15,9 +17,13 @@ pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
-pub mod looks;
-pub mod measures;
 pub mod live;
+pub mod looks;
+pub mod maps;
+pub mod measures;
+pub mod looks;
+pub mod maps;
+pub mod measures;
 pub mod members;
 pub mod policies;
 pub mod predictions;
@@ -27,6 +33,7 @@ pub mod rules;
 pub mod samples;
 pub mod scans;
 pub mod sessions;
+pub mod sets;
 pub mod settings;
 pub mod snapshots;
 pub mod suspects;

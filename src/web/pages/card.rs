@@ -101,7 +101,7 @@ impl Facts {
         if let Some(e) = &facts.evidence {
             let mut ids = others::neighbours(e);
             ids.extend(others::duplicates(e));
-            facts.tiles = store.tiles(facts.dataset.id, &ids).await?;
+            facts.tiles = store.tiles_by_id(facts.dataset.id, &ids).await?;
             ids.push(facts.sample.id);
             let of: Vec<String> = others::shown_classes(&facts).into_iter().map(|c| c.1).collect();
             facts.examples = store.examples(facts.dataset.id, e.scan_id, &of, &ids, others::EXAMPLES).await?;

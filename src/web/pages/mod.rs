@@ -8,11 +8,13 @@ mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod grid;
 mod guides;
 mod health;
 mod import;
 mod jobs;
 mod learning;
+mod map;
 mod names;
 mod oidc;
 mod people;
@@ -25,6 +27,7 @@ mod rules;
 mod sample;
 mod samples;
 mod sign_in;
+mod snapshots;
 mod summary;
 mod suspects;
 mod training;
@@ -56,6 +59,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/health", get(health::show))
         .route("/datasets/{name}/clusters", get(clusters::show))
         .route("/datasets/{name}/rules", get(rules::show))
+        .route("/datasets/{name}/grid", get(grid::show))
+        .route("/datasets/{name}/map", get(map::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
         .route("/datasets/{name}/review", get(review::show))
         .route("/datasets/{name}/review/{lease}", get(review::card))
@@ -64,6 +69,8 @@ pub(crate) fn router() -> Router<Services> {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/snapshots", get(snapshots::show_all))
+        .route("/datasets/{name}/snapshots/{snapshot}", get(snapshots::show_one))
         .route("/datasets/{name}/quality", get(quality::show))
         .route("/datasets/{name}/guide", get(guides::show_index))
         .route("/datasets/{name}/guide/{class}", get(guides::show_one))

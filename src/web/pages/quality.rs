@@ -288,7 +288,13 @@ pub(super) struct Reports {
     pub(super) yields: YieldReport,
 }
 
-pub(super) fn view(page: Reader, dataset: String, taxonomy: &Taxonomy, who: &For, r: &Reports) -> QualityPage {
+pub(super) fn view(
+    page: Reader,
+    dataset: String,
+    taxonomy: &Taxonomy,
+    who: &For,
+    r: &Reports,
+) -> QualityPage {
     let lang = page.lang;
     let href = address::dataset(&dataset);
     let class = |id: &str| ClassName::of(taxonomy, id, lang);

@@ -103,7 +103,7 @@ impl Reader {
         self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
-    /// What reviewers and leads may do is worth showing.
+    /// What reviewers and leads may do (settle disagreements, decide in bulk) is worth showing.
     pub(crate) fn adjudicates(&self) -> bool {
         self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
     }
@@ -125,6 +125,11 @@ impl Reader {
     /// The value of a query parameter; an empty one counts as absent, because forms send those.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// The same, but an empty one counts as given.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
     /// This address with one parameter changed.

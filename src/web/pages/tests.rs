@@ -576,6 +576,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         (
             "suspects",
             html(&suspects::SuspectsPage {
+                grid: "/datasets/d/grid?of=suspects".into(),
                 dataset: name.into(),
                 href: format!("{href}/suspects"),
                 scan: Some(suspects::ScanLine::of(&page, &scan().head())),
@@ -619,6 +620,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         (
             "samples",
             html(&samples::SamplesPage {
+                grid: "/datasets/d/grid?of=samples".into(),
+                text: String::new(),
                 dataset: name.into(),
                 dataset_href: href.into(),
                 href: format!("{href}/samples"),
@@ -796,6 +799,7 @@ fn text_from_data_cannot_become_markup() {
     let row = suspects::SuspectRow::of(&page, "d", &t, "", None, &s);
     assert!(row.href.starts_with("/datasets/d/samples/%22%3E%3Cimg%20"));
     let html = suspects::SuspectsPage {
+        grid: "/datasets/d/grid?of=suspects".into(),
         dataset: "d".into(),
         href: "/datasets/d/suspects".into(),
         scan: Some(suspects::ScanLine::of(&page, &scan().head())),

@@ -62,6 +62,8 @@ impl HistoryView {
             "retraction" => "retraction",
             "rule" => "rule_did",
             "rule_undone" => "rule_undone",
+            "bulk" => "bulk_did",
+            "bulk_undone" => "bulk_undone",
             _ => "label_source",
         };
         let what = match e.kind.as_str() {
