@@ -134,7 +134,7 @@ impl Votes {
     }
 
     /// The votes for a sample, by annotator.
-    fn of(&self, sample: usize) -> &[Vote] {
+    pub(crate) fn of(&self, sample: usize) -> &[Vote] {
         &self.sorted[self.starts[sample]..self.starts[sample + 1]]
     }
 

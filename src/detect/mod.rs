@@ -4,6 +4,7 @@
 //! Class `c` is column `c` everywhere; rows are samples. [`Places`] are found first,
 //! [`scan::scan`] judges the labels.
 
+pub mod agreement;
 pub mod annotators;
 pub mod audits;
 pub mod cluster_words;

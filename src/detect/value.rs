@@ -2,9 +2,11 @@
 //! answers break more labels than they mend, and how many wrong labels are left.
 
 mod left;
+mod people;
 
 pub(crate) use left::wilson_of_share;
 pub use left::{Left, Stratum, labels_left, wilson};
+pub use people::Known;
 
 use super::error::DetectError;
 

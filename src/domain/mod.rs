@@ -2,12 +2,15 @@
 
 pub mod access;
 pub mod bulk;
+pub mod diff;
 pub mod finding;
 pub mod health;
 pub mod issue;
 pub mod job;
 pub mod label;
+pub mod markdown;
 pub mod note;
+pub mod pace;
 pub mod policy;
 pub mod review;
 pub mod rule;
@@ -21,6 +24,7 @@ pub use health::Health;
 pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};
 pub use job::{JobKind, JobState};
 pub use label::{LabelSource, SnapshotId};
+pub use markdown::SafeHtml;
 pub use note::Note;
 pub use policy::{DoubleCheck, Policy, PolicyError, PolicyForm, Purpose};
 pub use review::{Decision, DecisionError};

@@ -3,20 +3,24 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod batches;
 pub mod bulk;
 pub mod cards;
 pub mod comments;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
+pub mod guides;
 pub mod idempotency;
 pub mod identities;
 pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod live;
 pub mod looks;
 pub mod maps;
+pub mod measures;
 pub mod members;
 pub mod policies;
 pub mod predictions;
@@ -27,6 +31,7 @@ pub mod samples;
 pub mod scans;
 pub mod sessions;
 pub mod sets;
+pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::members::record;
 use super::{Page, Result, Store, StoreError};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -34,6 +35,23 @@ pub struct LabelRow {
     pub source: String,
     pub author: String,
     pub decided_at: DateTime<Utc>,
+}
+
+/// What a sample's current label shall be.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub sample_id: i64,
+    pub class: String,
+    pub source: String,
+    pub decided_at: DateTime<Utc>,
+}
+
+/// What going back to a snapshot did: samples whose current label changed, labels retracted and given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restored {
+    pub changed: i64,
+    pub retracted: i64,
+    pub given: i64,
 }
 
 impl Store {
@@ -122,5 +140,93 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+
+    /// Makes the current labels what is `wanted`: labels that outrank it are retracted, and where it was
+    /// itself retracted since, it is given again. Samples whose class changes are no longer verified. Noted
+    /// among the audit events. All or nothing.
+    pub async fn restore(
+        &self,
+        dataset: Uuid,
+        to: &str,
+        before: &str,
+        wanted: &[Wanted],
+        author: &str,
+        reason: &str,
+    ) -> Result<Restored> {
+        let mut tx = self.pool.begin().await?;
+        // the dataset first, as its deletion does
+        sqlx::query!("select id from datasets where id = $1 for no key update", dataset)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| StoreError::not_found("dataset", dataset.to_string()))?;
+        sqlx::query(
+            "create temp table wanted (sample_id bigint primary key, class text, source text, decided_at timestamptz)
+             on commit drop",
+        )
+        .execute(&mut *tx)
+        .await?;
+        for batch in wanted.chunks(10_000) {
+            sqlx::query(
+                "insert into wanted select * from unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[])",
+            )
+            .bind(batch.iter().map(|w| w.sample_id).collect::<Vec<_>>())
+            .bind(batch.iter().map(|w| w.class.clone()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|w| w.source.clone()).collect::<Vec<_>>())
+            .bind(batch.iter().map(|w| w.decided_at).collect::<Vec<_>>())
+            .execute(&mut *tx)
+            .await?;
+        }
+        // only what differs now; nobody decides on these samples meanwhile
+        sqlx::query(
+            "delete from wanted w using current_labels c
+             where c.sample_id = w.sample_id and (c.class, c.source) is not distinct from (w.class, w.source)",
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("delete from wanted w where not exists (select from samples s where s.id = w.sample_id and s.dataset_id = $1)")
+            .bind(dataset)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("select from samples where id in (select sample_id from wanted) order by id for update")
+            .execute(&mut *tx)
+            .await?;
+        let changed: i64 = sqlx::query_scalar("select count(*) from wanted").fetch_one(&mut *tx).await?;
+        let retracted = sqlx::query(
+            "insert into label_retractions (label_id, author, reason)
+             select l.id, $1, $2 from wanted w join labels l on l.sample_id = w.sample_id
+             where l.source <> 'model' and not exists (select from label_retractions r where r.label_id = l.id)
+               and (label_precedence(l.source), l.created_at) > (label_precedence(w.source), w.decided_at)
+             order by l.id",
+        )
+        .bind(author)
+        .bind(reason)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        let given = sqlx::query(
+            "insert into labels (dataset_id, sample_id, class, source, author)
+             select $1, w.sample_id, w.class, w.source, $2
+             from wanted w join current_labels c on c.sample_id = w.sample_id
+             where (c.class, c.source) is distinct from (w.class, w.source) order by w.sample_id",
+        )
+        .bind(dataset)
+        .bind(author)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        sqlx::query(
+            "delete from verifications v using wanted w
+             where v.sample_id = w.sample_id and v.class is distinct from w.class",
+        )
+        .execute(&mut *tx)
+        .await?;
+        let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let restored = Restored { changed, retracted: whole(retracted), given: whole(given) };
+        let facts =
+            serde_json::json!({"snapshot": to, "before": before, "changed": changed, "reason": reason});
+        record(&mut tx, author, "snapshot_restored", Some(dataset), &facts).await?;
+        tx.commit().await?;
+        Ok(restored)
     }
 }

@@ -192,6 +192,9 @@ fn constraint(name: Option<&str>, sqlstate: Option<&str>) -> Option<Problem> {
         (Some("reviews_client_id_key"), _) => {
             conflict("client_id_reused", "client_id", "this client_id belongs to another review")
         }
+        (Some("batches_name_key"), _) => {
+            conflict("batch_exists", "name", "this dataset has a batch of this name already")
+        }
         (Some("rules_name_key"), _) => conflict(
             "rule_exists",
             "name",

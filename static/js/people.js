@@ -1,7 +1,7 @@
 // Accounts, tokens and teams: every control says in its data what it sends where.
 //   data-send  method          data-url   address         data-url-field  its value ends the address
 //   data-body  JSON            data-sure  asked first     data-done       said afterwards
-//   data-shows field of the answer that is shown once     data-list, data-number, data-flag, data-optional  how a field is sent
+//   data-shows field of the answer that is shown once     data-list, data-lines, data-number, data-flag, data-optional  how a field is sent
 import { send } from "./api.js";
 
 const note = (form, text, kind) => {
@@ -20,6 +20,7 @@ function body(form) {
       out[name] ??= [];
       if (field.checked) out[name].push(value);
     } else if ("flag" in field.dataset) out[name] = field.checked;
+    else if ("lines" in field.dataset) out[name] = value.split("\n").map((line) => line.trim()).filter(Boolean);
     else if ("number" in field.dataset) out[name] = Number(value);
     else if (value || !("optional" in field.dataset)) out[name] = value;
   }

@@ -137,7 +137,7 @@ async fn each_address_knows_strangers_and_roles() {
         }
     }
     assert!(addresses.len() > 40);
-    for page in ["", "/samples", "/suspects", "/samples/s1", "/team"] {
+    for page in ["", "/samples", "/suspects", "/samples/s1", "/team", "/guide", "/guide/%23", "/quality"] {
         addresses.push((Method::GET, format!("/datasets/{{dataset}}{page}")));
     }
     addresses.push((Method::GET, "/jobs/{job}".to_owned()));

@@ -84,7 +84,15 @@ async fn events(
     Ok(live(stream).into_response())
 }
 
-fn live(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
+/// Resolves when the server wants to stop.
+pub(super) async fn until_down(shutdown: Option<Shutdown>) {
+    match shutdown {
+        Some(Shutdown(mut down)) => drop(down.wait_for(|down| *down).await),
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn live(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
     use futures::StreamExt;
     Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::default())
 }
@@ -102,18 +110,13 @@ struct Follow {
 }
 
 /// Nobody listens any more.
-struct Gone;
+pub(super) struct Gone;
 
 impl Follow {
     async fn run(mut self, to: mpsc::Sender<Event>, shutdown: Option<Shutdown>) {
         let mut tick = tokio::time::interval(POLL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let down = async move {
-            match shutdown {
-                Some(Shutdown(mut down)) => drop(down.wait_for(|down| *down).await),
-                None => std::future::pending().await,
-            }
-        };
+        let down = until_down(shutdown);
         tokio::pin!(down);
         loop {
             tokio::select! {

@@ -4,6 +4,7 @@
 //! Lists are paged by cursor, long work answers 202 with its job, errors are problem JSON, every POST
 //! may carry an `Idempotency-Key`.
 
+mod batches;
 mod bulk;
 mod comments;
 mod datasets;
@@ -11,10 +12,13 @@ mod docs;
 mod embeddings;
 mod events;
 mod exports;
+pub(crate) mod guides;
 mod health;
 mod imports;
 mod jobs;
+mod live;
 mod maps;
+pub(crate) mod measures;
 pub(crate) mod people;
 mod predictions;
 mod queue;
@@ -22,6 +26,7 @@ mod reviews;
 mod rules;
 mod samples;
 mod scans;
+mod settings;
 mod snapshots;
 mod suspects;
 mod trainings;
@@ -69,6 +74,8 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "suspects", description = "Samples whose label a scan doubts, and the decisions on them"),
         (name = "queue", description = "Who looks at which sample next, and how often"),
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
+        (name = "guides", description = "What classes are, where they end, and rulings on doubtful cases"),
+        (name = "quality", description = "Agreement, people's quality, and what reviewing brings"),
         (name = "bulk", description = "Sets of samples, one decision on all of a set, maps of the embeddings"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
@@ -89,9 +96,12 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(reviews::router())
         .merge(comments::router())
         .merge(queue::router())
+        .merge(batches::router())
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
+        .merge(guides::router())
+        .merge(measures::router())
         .merge(bulk::router())
         .merge(maps::router())
         .merge(snapshots::router())
@@ -100,9 +110,13 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(trainings::router())
         .merge(exports::router())
         .merge(jobs::router())
+        .merge(live::router())
         .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
+        .merge(webhooks::router())
+        .merge(settings::router())
+        .merge(settings::router())
         .merge(webhooks::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(

@@ -116,7 +116,7 @@ impl DoneView {
             },
             state: lang.text(&format!("run_state.{}", b.state.as_str())).to_owned(),
             open: matches!(b.state, RunState::Queued | RunState::Running),
-            undo: b.state == RunState::Applied && page.reviews(),
+            undo: b.state == RunState::Applied && page.adjudicates(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod datasets;
 mod docs;
 mod error;
 mod grid;
+mod guides;
 mod health;
 mod import;
 mod jobs;
@@ -17,12 +18,16 @@ mod map;
 mod names;
 mod oidc;
 mod people;
+mod places;
 mod predictions;
+mod quality;
 pub(crate) mod reader;
+mod review;
 mod rules;
 mod sample;
 mod samples;
 mod sign_in;
+mod snapshots;
 mod summary;
 mod suspects;
 mod training;
@@ -57,11 +62,18 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/grid", get(grid::show))
         .route("/datasets/{name}/map", get(map::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
+        .route("/datasets/{name}/review", get(review::show))
+        .route("/datasets/{name}/review/{lease}", get(review::card))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/datasets/{name}/team", get(people::team))
+        .route("/datasets/{name}/snapshots", get(snapshots::show_all))
+        .route("/datasets/{name}/snapshots/{snapshot}", get(snapshots::show_one))
+        .route("/datasets/{name}/quality", get(quality::show))
+        .route("/datasets/{name}/guide", get(guides::show_index))
+        .route("/datasets/{name}/guide/{class}", get(guides::show_one))
         .route("/account", get(people::account))
         .route("/accounts", get(people::accounts))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))

@@ -17,23 +17,25 @@ use crate::messages::Lang;
 use crate::web::access::{As, Who, secrets, session_of};
 use crate::web::assets;
 
-/// Light or dark, or whatever the system says.
+/// Light, dark or high contrast, or whatever the system says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Theme {
     #[default]
     Auto,
     Light,
     Dark,
+    Contrast,
 }
 
 impl Theme {
-    pub(crate) const ALL: [Theme; 3] = [Self::Auto, Self::Light, Self::Dark];
+    pub(crate) const ALL: [Theme; 4] = [Self::Auto, Self::Light, Self::Dark, Self::Contrast];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Light => "light",
             Self::Dark => "dark",
+            Self::Contrast => "contrast",
         }
     }
 
@@ -101,8 +103,8 @@ impl Reader {
         self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
-    /// May settle disagreements and decide in bulk.
-    pub(crate) fn reviews(&self) -> bool {
+    /// What reviewers and leads may do (settle disagreements, decide in bulk) is worth showing.
+    pub(crate) fn adjudicates(&self) -> bool {
         self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
     }
 
@@ -123,6 +125,11 @@ impl Reader {
     /// The value of a query parameter; an empty one counts as absent, because forms send those.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| v.as_str())
+    }
+
+    /// The same, but an empty one counts as given.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
     }
 
     /// This address with one parameter changed.
@@ -159,6 +166,10 @@ impl Reader {
                 chosen: t == self.theme,
             })
             .collect()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The section of the main navigation that this page belongs to.
