@@ -30,6 +30,7 @@ pub mod sessions;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;
+pub mod trail;
 pub mod trainings;
 pub mod webhooks;
 

@@ -36,4 +36,5 @@ mod scan_issues;
 mod scans;
 mod snapshots;
 mod support;
+mod trail;
 mod webhooks;
