@@ -191,6 +191,7 @@ impl Lang {
     fn script_messages(self) -> String {
         let wanted = [
             "js.",
+            "keys.",
             "stage.",
             "job_state.",
             "job_kind.",

@@ -23,6 +23,7 @@ mod golden;
 mod golden_detectors;
 pub mod hierarchy;
 pub mod imbalance;
+pub mod map;
 pub mod media_faults;
 pub mod meta;
 pub mod mixture;

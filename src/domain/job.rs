@@ -15,11 +15,24 @@ pub enum JobKind {
     Rule,
     /// Learns the order of a scan's findings from reviews.
     Rerank,
+    /// One decision on many samples, or its undoing.
+    Bulk,
+    /// Places the samples on a plane by their embeddings.
+    Map,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 7] =
-        [Self::Import, Self::Encode, Self::Scan, Self::Train, Self::Export, Self::Rule, Self::Rerank];
+    pub const ALL: [JobKind; 9] = [
+        Self::Import,
+        Self::Encode,
+        Self::Scan,
+        Self::Train,
+        Self::Export,
+        Self::Rule,
+        Self::Rerank,
+        Self::Bulk,
+        Self::Map,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,6 +43,8 @@ impl JobKind {
             Self::Export => "export",
             Self::Rule => "rule",
             Self::Rerank => "rerank",
+            Self::Bulk => "bulk",
+            Self::Map => "map",
         }
     }
 

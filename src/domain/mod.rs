@@ -1,6 +1,7 @@
 //! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
 
 pub mod access;
+pub mod bulk;
 pub mod diff;
 pub mod finding;
 pub mod health;
@@ -9,6 +10,7 @@ pub mod job;
 pub mod label;
 pub mod markdown;
 pub mod note;
+pub mod pace;
 pub mod policy;
 pub mod review;
 pub mod rule;
@@ -16,6 +18,7 @@ pub mod sample;
 pub mod taxonomy;
 
 pub use access::{Refusal, Right, Role, Scope, Viewer};
+pub use bulk::{BulkAction, MapMethod};
 pub use finding::{Candidate, Detector, FieldVotes, Finding, Neighbour, Reason};
 pub use health::Health;
 pub use issue::{Issue, IssueKind, LabelCount, RankedIssue, TextProblem};

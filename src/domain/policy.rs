@@ -364,16 +364,19 @@ pub fn counts_as(
     let votes = votes(looks);
     let others = || votes.iter().filter(|l| l.person != person);
     let settled = adjudication(looks).is_some();
-    if settled || settle(sample, looks).standing == Standing::Adjudicate {
+    let standing = settle(sample, looks).standing;
+    if settled || standing == Standing::Adjudicate {
         let asked_to = asked.map_or(may_adjudicate, |(purpose, _)| purpose == Purpose::Adjudicate);
         let party = votes.iter().any(|l| l.person == person);
         return if asked_to && !party { Purpose::Adjudicate } else { Purpose::Second };
     }
     let knowingly = || asked.is_none_or(|(_, at)| others().all(|l| l.at <= at));
-    if others().next().is_none() || (policy.double_check == DoubleCheck::None && knowingly()) {
+    if others().next().is_none() {
         Purpose::First
-    } else {
+    } else if standing == Standing::Second || policy.double_check != DoubleCheck::None || !knowingly() {
         Purpose::Second
+    } else {
+        Purpose::First
     }
 }
 

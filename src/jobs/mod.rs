@@ -4,10 +4,12 @@
 //! A job is a row in `jobs` (what users see) and a message in the queue library's tables (delivery:
 //! claim, retry, recovery after a crash). [`Services`] is what every job and every handler works with.
 
+pub mod bulk;
 pub mod encode;
 pub mod export;
 mod features;
 pub mod import;
+pub mod map;
 pub mod measures;
 mod media;
 pub mod predictions;
@@ -157,6 +159,10 @@ impl Services {
     /// The order of the scan's findings learns from reviews.
     pub async fn enqueue_rerank(&self, dataset: Uuid, args: &rerank::RerankArgs) -> Result<Uuid, JobError> {
         self.enqueue(JobKind::Rerank, Some(dataset), args).await
+    }
+
+    pub async fn enqueue_map(&self, dataset: Uuid, args: &map::MapArgs) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Map, Some(dataset), args).await
     }
 
     async fn enqueue<A: serde::Serialize>(

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::progress::{Progress, write_note};
-use super::{JobError, Services, encode, export, import, rerank, rule, scan, train};
+use super::{JobError, Services, bulk, encode, export, import, map, rerank, rule, scan, train};
 use crate::domain::{JobKind, JobState, Note};
 use crate::messages::{self, Lang};
 use crate::store::Store;
@@ -149,6 +149,8 @@ async fn dispatch(
         JobKind::Train => train::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Export => export::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Rule => rule::run(services, dataset(job)?, args(job)?, progress).await,
+        JobKind::Bulk => bulk::run(services, dataset(job)?, args(job)?, progress).await,
+        JobKind::Map => map::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Rerank => rerank::run(services, dataset(job)?, args(job)?, progress).await,
     }
 }

@@ -166,6 +166,7 @@ pub(crate) async fn run(
     let names: Vec<&str> = SCORES.into_iter().chain(MADE).collect();
     let meta = json!({"report": model.report, "scores": names});
     let changed = store.reorder(scan.id, &moved, &meta, upto).await?;
+    store.restart_order(dataset).await?;
     Ok(json!({
         "scan_id": scan.id,
         "reviews": model.report.reviews,

@@ -134,6 +134,7 @@ pub(crate) async fn run(
     progress.check()?;
     services.store.insert_scan(dataset, &scan, &findings, &clusters).await?;
     services.store.set_audit_every(id, i32::try_from(every).unwrap_or(0)).await?;
+    services.store.restart_order(dataset).await?;
     checkpoints.clear(&services.blobs, services.config.scan.folds).await?;
     // reviews of earlier scans may be enough to learn from
     services.rerank_if_due(dataset).await?;

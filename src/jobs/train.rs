@@ -65,6 +65,8 @@ pub(crate) async fn run(
     let labelled = Labelled::of(&taxonomy, snapshot::labels_of(services, &snapshot).await?)?;
     let splits = services.store.held_out(dataset).await?;
     let parts: Vec<Option<Split>> = labelled.ids.iter().map(|id| splits.get(id).copied()).collect();
+    let gold = services.store.gold(dataset).await?;
+    let gold: Vec<bool> = labelled.ids.iter().map(|id| gold.contains(id)).collect();
     let features = vectors::features(services, dataset, &labelled.ids, &recipe.fields).await?;
     if features.blocks.is_empty() {
         return Err(JobError::failed("nothing_encoded", &[]));
@@ -79,7 +81,7 @@ pub(crate) async fn run(
     progress.stage("train", Some(recipe.folds + 1));
     let (dylib, p, recipe2) = (services.native.onnxruntime.clone(), progress.clone(), recipe.clone());
     let trained = tokio::task::spawn_blocking(move || {
-        let t = train(&features, &labelled, &parts, &recipe2, &metadata, &p)?;
+        let t = train(&features, &labelled, (&parts, &gold), &recipe2, &metadata, &p)?;
         let parity = match dylib {
             Some(dylib) => Some(parity(&dylib, &t)?),
             None => None,
@@ -135,34 +137,35 @@ struct Trained {
 }
 
 /// Which labelled samples to measure on, and which to train on. The dataset's own test split, else its
-/// validation split, else a random share; what is of either split is never trained on.
+/// validation split, else a random share; what is of either split is never trained on, nor is gold.
 fn split_rows(
     labelled: &Labelled,
     parts: &[Option<Split>],
+    gold: &[bool],
     recipe: &Recipe,
 ) -> (&'static str, Vec<usize>, Vec<usize>) {
     let rows = |want: &dyn Fn(usize) -> bool| (0..parts.len()).filter(|&i| want(i)).collect::<Vec<_>>();
     for split in [Split::Test, Split::Validation] {
         let held = rows(&|i| parts[i] == Some(split));
         if !held.is_empty() {
-            return (split.as_str(), rows(&|i| parts[i].is_none()), held);
+            return (split.as_str(), rows(&|i| parts[i].is_none() && !gold[i]), held);
         }
     }
     let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seed);
-    ("random", rows(&|i| !held[i]), rows(&|i| held[i]))
+    ("random", rows(&|i| !held[i] && !gold[i]), rows(&|i| held[i]))
 }
 
 /// C by cross-validation on the training part, one fit on all of it, measured on the rest.
 fn train(
     features: &Features,
     labelled: &Labelled,
-    parts: &[Option<Split>],
+    (parts, gold): (&[Option<Split>], &[bool]),
     recipe: &Recipe,
     metadata: &[(String, String)],
     progress: &Progress,
 ) -> Result<Trained, JobError> {
     let failed = |e: crate::train::TrainError| JobError::broke("stage.train", e);
-    let (held_out, train_rows, test_rows) = split_rows(labelled, parts, recipe);
+    let (held_out, train_rows, test_rows) = split_rows(labelled, parts, gold, recipe);
     if test_rows.is_empty() {
         return Err(JobError::failed("no_holdout", &[]));
     }
@@ -254,7 +257,7 @@ mod tests {
             class_roots: vec![0, 1],
         };
         let recipe = Recipe::default();
-        let rows = |parts: &[Option<Split>]| split_rows(&labelled, parts, &recipe);
+        let rows = |parts: &[Option<Split>]| split_rows(&labelled, parts, &[false; 6], &recipe);
         let (test, validation) = (Some(Split::Test), Some(Split::Validation));
         assert_eq!(rows(&[None, None, test, validation, None, test]), ("test", vec![0, 1, 4], vec![2, 5]));
         assert_eq!(
@@ -264,5 +267,10 @@ mod tests {
         let (how, train, held) = rows(&[None; 6]);
         assert_eq!((how, train.len() + held.len()), ("random", 6));
         assert!(!held.is_empty());
+        let gold = [true, false, false, false, true, false];
+        assert_eq!(split_rows(&labelled, &[None, None, test, None, None, None], &gold, &recipe).1, [1, 3, 5]);
+        let (_, train, again) = split_rows(&labelled, &[None; 6], &gold, &recipe);
+        assert_eq!(again, held, "what is held out does not depend on it");
+        assert!(train.iter().all(|&i| !gold[i]) && !train.is_empty());
     }
 }

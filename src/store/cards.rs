@@ -53,7 +53,7 @@ pub struct Example {
     pub external_id: String,
     pub title: String,
     pub has_media: bool,
-    /// A person has said so.
+    /// Its label is verified by the review policy.
     pub verified: bool,
 }
 
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// In the order asked for; unknown ids are left out.
-    pub async fn tiles(&self, dataset: Uuid, ids: &[i64]) -> Result<Vec<Tile>> {
+    pub async fn tiles_by_id(&self, dataset: Uuid, ids: &[i64]) -> Result<Vec<Tile>> {
         Ok(sqlx::query_as!(
             Tile,
             r#"select s.id as sample_id, s.external_id, s.title, c.class as "class?",
@@ -100,9 +100,9 @@ impl Store {
         .await?)
     }
 
-    /// Up to `most` good examples of each class: what people have confirmed comes first, then what the scan
-    /// doubts least. None of `but`, and none in which the scan found anything (so none that has a near-duplicate),
-    /// or that is excluded.
+    /// Up to `most` good examples of each class: verified labels first, then those that the scan doubts least.
+    /// None of `but`, none in which the scan found anything (so none that has a near-duplicate), none that is
+    /// excluded or waits for another look.
     pub async fn examples(
         &self,
         dataset: Uuid,
@@ -116,24 +116,26 @@ impl Store {
             r#"select w.class as "class!", e.id as "sample_id!", e.external_id as "external_id!", e.title as "title!",
                  e.has_media as "has_media!", e.verified as "verified!"
                from unnest($3::text[]) with ordinality as w(class, n), lateral (
-                 select s.id, s.external_id, s.title, s.media_state = 'ready' as has_media, x.verified, f.rank
+                 select s.id, s.external_id, s.title, s.media_state = 'ready' as has_media, f.rank,
+                   v.state is not null as verified
                  from (
-                   select y.sample_id, bool_or(y.verified) as verified from (
-                     (select c.sample_id, true as verified from current_labels c
-                      where c.dataset_id = $1 and c.class = w.class and c.source in ('annotator', 'consensus', 'adjudicated')
-                      order by c.decided_at desc limit $6)
-                     union all
-                     (select f.sample_id, false from findings f
-                      where f.scan_id = $2 and f.given_class = w.class order by f.rank desc limit $6)) y
-                   group by y.sample_id) x
+                   (select c.sample_id from current_labels c
+                    where c.dataset_id = $1 and c.class = w.class and c.source in ('annotator', 'consensus', 'adjudicated')
+                    order by c.decided_at desc limit $6)
+                   union
+                   (select f.sample_id from findings f
+                    where f.scan_id = $2 and f.given_class = w.class order by f.rank desc limit $6)) x
                  join samples s on s.id = x.sample_id
                  join current_labels c on c.sample_id = x.sample_id
                  join findings f on f.scan_id = $2 and f.sample_id = x.sample_id
-                 where s.dataset_id = $1 and c.class = w.class and s.id <> all($4) and (x.verified or not f.flagged)
+                 left join verifications v on v.sample_id = x.sample_id
+                 where s.dataset_id = $1 and c.class = w.class and s.id <> all($4)
+                   and case when v.state is null then not f.flagged
+                     else v.state in ('verified', 'gold') and v.class = w.class end
                    and not exists (select from finding_issues i
                      where i.scan_id = $2 and i.sample_id = x.sample_id and i.kind <> 'label')
                    and not exists (select from exclusions o where o.sample_id = x.sample_id and o.lifted_at is null)
-                 order by x.verified desc, has_media desc, f.rank desc limit $5) e
+                 order by verified desc, has_media desc, f.rank desc limit $5) e
                order by w.n, e.verified desc, e.has_media desc, e.rank desc"#,
             dataset,
             scan,

@@ -2,6 +2,8 @@
 //! the label that people agree on, and whether it is left out. Within the transaction of the decision, whose
 //! row of `samples` is locked.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
@@ -318,6 +320,18 @@ async fn close(tx: &mut PgConnection, item: i64) -> Result<()> {
 }
 
 impl Store {
+    /// Samples whose class is known by two people or an adjudication: kept out of training, so that what is
+    /// measured on them says something.
+    pub async fn gold(&self, dataset: Uuid) -> Result<HashSet<i64>> {
+        let ids = sqlx::query_scalar!(
+            "select sample_id from verifications where dataset_id = $1 and state = 'gold'",
+            dataset
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().collect())
+    }
+
     /// The earlier looks that whoever settles a sample decides between, in the order in which they were made;
     /// without names where the policy is blind.
     pub async fn looks(&self, dataset: Uuid, sample: i64) -> Result<Vec<EarlierLook>> {

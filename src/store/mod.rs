@@ -3,6 +3,8 @@
 //! Every query about samples carries the dataset, so that ids of one dataset are nothing in another.
 
 pub mod accounts;
+pub mod batches;
+pub mod bulk;
 pub mod cards;
 pub mod comments;
 pub mod datasets;
@@ -17,6 +19,10 @@ pub mod jobs;
 pub mod learning;
 pub mod live;
 pub mod looks;
+pub mod maps;
+pub mod measures;
+pub mod looks;
+pub mod maps;
 pub mod measures;
 pub mod members;
 pub mod policies;
@@ -27,6 +33,8 @@ pub mod rules;
 pub mod samples;
 pub mod scans;
 pub mod sessions;
+pub mod sets;
+pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;

@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(super) use self::fill::URGENCY;
 pub use self::fill::{FillOrder, Filled};
 pub use self::status::{HeldItem, PurposeCount, QueueStatus};
 use super::{Result, Store, StoreError, keyword};

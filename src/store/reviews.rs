@@ -86,9 +86,9 @@ pub struct Undone {
 pub struct HistoryEntry {
     pub at: DateTime<Utc>,
     /// `label`, `review`, `undo` of a review, `comment`, `retraction` of a label, `rule` that flagged or excluded
-    /// the sample, `rule_undone`.
+    /// the sample, `rule_undone`, `bulk` decision on it among others, `bulk_undone`.
     pub kind: String,
-    /// Source of the label, the decision, or the rule's action.
+    /// Source of the label, the decision, or the action of the rule or in bulk.
     pub what: String,
     pub author: String,
     pub classes: Vec<String>,
@@ -381,6 +381,7 @@ impl Store {
                  select created_at as at, 'label' as kind, source as what, author, array[class] as classes, '' as comment, id
                  from labels l where dataset_id = $1 and sample_id = $2
                    and not exists (select 1 from reviews r where r.label_id = l.id)
+                   and not exists (select from bulk_actions b where b.id = l.job_id)
                  union all
                  select created_at, 'review', decision, author,
                    case when decision = 'keep' and class_before is not null then array[class_before] else classes end, comment, id
@@ -397,6 +398,14 @@ impl Store {
                  select t.created_at, 'retraction', l.source, t.author, array[l.class], t.reason, l.id
                  from labels l join label_retractions t on t.label_id = l.id where l.dataset_id = $1 and l.sample_id = $2
                    and not exists (select 1 from reviews r where r.label_id = l.id)
+                   and not exists (select from bulk_actions b where b.id = l.job_id)
+                 union all
+                 select e.at, e.kind, u.action, e.author,
+                   case when e.kind = 'bulk' and u.action <> 'exclude' then array_remove(array[coalesce(u.class, b.class_before)], null) else '{}' end,
+                   '', 0
+                 from bulk_action_samples b join bulk_actions u on u.id = b.bulk_id
+                 cross join lateral (values (u.applied_at, 'bulk', u.author), (u.undone_at, 'bulk_undone', u.undone_by)) e(at, kind, author)
+                 where u.dataset_id = $1 and b.sample_id = $2 and e.at is not null
                  union all
                  select e.at, e.kind, u.action, e.author, '{}', e.comment, 0
                  from rule_hits h join rule_runs u on u.id = h.run_id join rules r on r.id = u.rule_id

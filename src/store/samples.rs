@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -110,7 +110,8 @@ impl TryFrom<Row> for Sample {
 }
 
 /// Which samples a list shows; the parts are joined by "and".
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
+#[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct SampleFilter {
     /// Current label is this class.
@@ -121,8 +122,11 @@ pub struct SampleFilter {
     pub missing: Option<Gap>,
     /// Only samples that this rule (its name) hits in runs that stand, or that this run (its id) hit.
     pub rule: Option<String>,
-    /// Only samples that rules exclude (true), or only the others (false).
+    /// Only samples that are excluded (true), or only the others (false).
     pub excluded: Option<bool>,
+    /// Title, speech text, OCR or external id hold this, letters of either case. Reads the texts of the samples
+    /// one after the other until the page is full.
+    pub text: Option<String>,
 }
 
 const COLUMNS: &str = "select s.id, s.external_id, s.title, s.asr, s.ocr, s.split, s.media_state, s.media_error, \
@@ -267,6 +271,23 @@ impl Store {
     ) -> Result<Page<Sample>> {
         let mut q = QueryBuilder::new(COLUMNS);
         q.push_bind(dataset).push(" and s.id > ").push_bind(after);
+        self.push_sample_conditions(&mut q, dataset, filter).await?;
+        q.push(" order by s.id limit ").push_bind(limit + 1);
+        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
+        let samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
+        Ok(Page::cut(samples, limit, |s| s.id.to_string()))
+    }
+
+    /// Adds what a filter asks of a sample `s` and its current label `c`.
+    ///
+    /// # Errors
+    /// The filter names a rule that is not there.
+    pub(super) async fn push_sample_conditions(
+        &self,
+        q: &mut QueryBuilder<Postgres>,
+        dataset: Uuid,
+        filter: &SampleFilter,
+    ) -> Result<()> {
         if let Some(class) = &filter.class {
             q.push(" and c.class = ").push_bind(class.clone());
         }
@@ -291,13 +312,16 @@ impl Store {
                 .push("))");
         }
         if let Some(excluded) = filter.excluded {
-            q.push(if excluded { " and s.id in" } else { " and s.id not in" })
-                .push(" (select e.sample_id from exclusions e where e.lifted_at is null)");
+            q.push(if excluded { " and" } else { " and not" })
+                .push(" exists (select from exclusions e where e.sample_id = s.id and e.lifted_at is null)");
         }
-        q.push(" order by s.id limit ").push_bind(limit + 1);
-        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
-        let samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(samples, limit, |s| s.id.to_string()))
+        if let Some(text) = &filter.text {
+            // a search is for letters: what is special to `like` stands for itself
+            let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            q.push(" and (s.title || ' ' || s.external_id || ' ' || s.asr || ' ' || s.ocr::text) ilike ")
+                .push_bind(format!("%{escaped}%"));
+        }
+        Ok(())
     }
 
     /// Texts in id order after `after`, for jobs that walk a whole dataset in constant memory.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Result, Store};
 
 /// What a line of the trail is about.
-pub const KINDS: [&str; 7] = ["review", "undone", "rule", "guide", "ruling", "snapshot", "change"];
+pub const KINDS: [&str; 8] = ["review", "undone", "bulk", "rule", "guide", "ruling", "snapshot", "change"];
 
 /// One line.
 #[derive(Clone, Debug)]
@@ -89,6 +89,12 @@ impl Store {
                    e(at, author, what)
                  where u.dataset_id = $1 and e.at is not null
                  union all
+                 select e.at, 'bulk', e.author, e.what || b.action, null, null, b.class, '', b.n_changed
+                 from bulk_actions b
+                 cross join lateral (values (b.applied_at, b.author, ''), (b.undone_at, b.undone_by, 'undone_'))
+                   e(at, author, what)
+                 where b.dataset_id = $1 and e.at is not null
+                 union all
                  select created_at, 'guide', author, 'guide', null, null, class, reason, version
                  from guides where dataset_id = $1
                  union all
@@ -152,6 +158,7 @@ impl Store {
                  union select actor from audit_events where dataset_id = $1
                  union select author from guides where dataset_id = $1
                  union select author from snapshots where dataset_id = $1
+                 union select author from bulk_actions where dataset_id = $1
                  union select author from rule_runs where dataset_id = $1) a order by 1"#,
             dataset
         )

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::blobs::BlobError;
 use crate::domain::DecisionError;
 use crate::jobs::JobError;
+use crate::jobs::bulk::BulkRefusal;
 use crate::jobs::rule::RuleRefusal;
 use crate::store::StoreError;
 use crate::web::pages::{ErrorPage, Reader};
@@ -191,6 +192,9 @@ fn constraint(name: Option<&str>, sqlstate: Option<&str>) -> Option<Problem> {
         (Some("reviews_client_id_key"), _) => {
             conflict("client_id_reused", "client_id", "this client_id belongs to another review")
         }
+        (Some("batches_name_key"), _) => {
+            conflict("batch_exists", "name", "this dataset has a batch of this name already")
+        }
         (Some("rules_name_key"), _) => conflict(
             "rule_exists",
             "name",
@@ -260,6 +264,16 @@ impl From<RuleRefusal> for Problem {
             RuleRefusal::Name(why) => Self::invalid("name", "rule_name", why),
             RuleRefusal::Store(e) => e.into(),
             RuleRefusal::Job(e) => e.into(),
+        }
+    }
+}
+
+impl From<BulkRefusal> for Problem {
+    #[track_caller]
+    fn from(error: BulkRefusal) -> Self {
+        match error {
+            BulkRefusal::Store(e) => e.into(),
+            BulkRefusal::Job(e) => e.into(),
         }
     }
 }

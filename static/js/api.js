@@ -1,13 +1,16 @@
 // Talking to the API: JSON in and out, problem documents as errors.
 import { t } from "./messages.js";
+import { formToken } from "./session.js";
 
 export class Problem extends Error {
-  constructor(status, body) {
+  // `retryAfter` in seconds, where the server said when to come again
+  constructor(status, body, retryAfter = 0) {
     const rows = (body?.errors ?? []).map((e) => e.message ?? e.detail).filter(Boolean);
     super([body?.detail || body?.title || t("js.failed"), ...rows].join(" "));
     this.status = status;
     this.code = body?.code;
     this.errors = body?.errors ?? [];
+    this.retryAfter = Number(retryAfter) || 0;
   }
 }
 
@@ -20,33 +23,54 @@ export function uuid() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-// What tells the server that a write comes from a page of this session.
-export const formToken = () => document.querySelector('meta[name="form-token"]')?.content ?? "";
-
-export async function send(method, url, body, options = {}) {
+// `keyed: false` for what the server takes once by its own ids.
+export async function send(method, url, body, { keyed = true, ...options } = {}) {
   const response = await fetch(url, {
     method,
     headers: {
       "Content-Type": "application/json",
       "X-Form-Token": formToken(),
       "X-Requested-With": "tamis",
-      "Idempotency-Key": uuid(),
+      ...(keyed ? { "Idempotency-Key": uuid() } : {}),
     },
     body: body === undefined ? undefined : JSON.stringify(body),
     ...options,
   });
+  return answered(response);
+}
+
+async function answered(response) {
   const answer = await response.json().catch(() => null);
-  if (!response.ok) throw new Problem(response.status, answer);
+  if (!response.ok) throw new Problem(response.status, answer, response.headers.get("Retry-After"));
   return answer;
 }
 
 export const post = (url, body = {}, options = {}) => send("POST", url, body, options);
 
 export async function get(url) {
-  const response = await fetch(url, { headers: { Accept: "application/json" } });
-  const answer = await response.json().catch(() => null);
-  if (!response.ok) throw new Problem(response.status, answer);
-  return answer;
+  return answered(await fetch(url, { headers: { Accept: "application/json" } }));
+}
+
+// A page of this service as a document.
+export async function page(url) {
+  const response = await fetch(url, { headers: { Accept: "text/html" } });
+  const away = response.redirected && new URL(response.url).pathname === "/sign-in";
+  if (away || !response.ok) throw new Problem(away ? 401 : response.status, null, response.headers.get("Retry-After"));
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+// Worth another try by itself: no answer, or one that says "not now".
+export const passing = (error) =>
+  !(error instanceof Problem) ||
+  error.status === 0 ||
+  error.status >= 500 ||
+  [408, 425, 429].includes(error.status) ||
+  error.code === "idempotency_in_progress";
+
+// Milliseconds until the next try after `tries` failures.
+export function backOff(tries, error) {
+  const wait = Math.min(30000, 500 * 2 ** Math.min(tries, 6));
+  return Math.max((error?.retryAfter ?? 0) * 1000, wait * (0.75 + Math.random() / 2));
 }
 
 // A multipart upload with its progress in [0, 1].

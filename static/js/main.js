@@ -3,7 +3,7 @@
 import { lang } from "./messages.js";
 import "./tiles.js";
 import { sortable } from "./tables.js";
-import { flush } from "./outbox.js";
+import "./waiting.js";
 
 document.documentElement.classList.add("scripted");
 
@@ -34,4 +34,3 @@ export function localTimes(root = document) {
 
 localTimes();
 for (const table of document.querySelectorAll("table[data-sortable]")) sortable(table);
-flush();

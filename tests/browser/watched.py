@@ -51,14 +51,13 @@ def step(text: str) -> None:
 class Watched:
     """One browser context (its own cookies and storage) on the server at `base`."""
 
-    def __init__(self, browser, base: str, lang: str = "en"):
+    def __init__(self, browser, base: str, lang: str = "en", options: dict | None = None):
         self.base, self.host = base.rstrip("/"), urlsplit(base).netloc
         self.faults: list[str] = []
         self.expected: set[int] = set()
         self.visited: set[str] = set()
-        self.context = browser.new_context(
-            viewport={"width": 1440, "height": 900}, locale=lang, color_scheme="light", accept_downloads=True
-        )
+        usual = {"viewport": {"width": 1440, "height": 900}, "locale": lang, "color_scheme": "light"}
+        self.context = browser.new_context(accept_downloads=True, **{**usual, **(options or {})})
         self.context.set_default_timeout(60_000)
         self.context.add_init_script(
             "addEventListener('securitypolicyviolation', e =>"

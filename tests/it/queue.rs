@@ -364,3 +364,111 @@ async fn a_lead_puts_samples_in_front() {
         .await
         .problem_with("order", "no_scan");
 }
+
+#[tokio::test]
+async fn a_policy_holds_from_the_next_first_look_on() {
+    let app = app().await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let items = ann.draw(3).await;
+    ann.decides(&items[0], keep()).await;
+    app.set_policy(json!({"double_check": "all"})).await;
+    assert_eq!(
+        app.standing("s0").await.2,
+        Some("verified".into()),
+        "nothing is asked again behind people's backs"
+    );
+    ann.decides(&items[1], relabel("ski")).await;
+    app.set_policy(json!({"double_check": "none"})).await;
+    assert_eq!(app.standing("s1").await.2, Some("second".into()), "what was asked for stays asked for");
+    ann.decides(&items[2], relabel("dog")).await;
+    assert_eq!(app.standing("s2").await.2, Some("verified".into()));
+    let second = bob.draw(1).await.remove(0);
+    assert_eq!((&second["sample"], &second["purpose"]), (&json!("s1"), &json!("second_look")));
+    bob.decides(&second, relabel("ski")).await;
+    assert_eq!(app.standing("s1").await.2, Some("gold".into()));
+    let policy = app.get_json("/api/v1/datasets/d/policy").await;
+    assert_eq!(
+        (&policy["version"], &policy["double_check"], &policy["author"]),
+        (&json!(2), &json!("none"), &json!("local"))
+    );
+    let same = json!({"double_check": "none", "blind": true});
+    app.set_policy(same).await;
+    assert_eq!(
+        app.get_json("/api/v1/datasets/d/policy").await["version"],
+        2,
+        "the same again is no new version"
+    );
+    let request = axum::http::Request::put("/api/v1/datasets/d/policy")
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from(json!({"double_check": "all", "gold_rate": 2}).to_string()))
+        .unwrap();
+    app.send(request).await.problem_with("gold_rate", "bad_policy");
+}
+
+#[tokio::test]
+async fn the_first_look_taken_back_while_somebody_has_the_second() {
+    let app = app().await;
+    app.set_policy(json!({"double_check": "all"})).await;
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    let item = ann.draw(1).await.remove(0);
+    let first = ann.decides(&item, relabel("dog")).await;
+    let item = bob.draw(1).await.remove(0);
+    assert_eq!(item["purpose"], "second_look");
+    assert_eq!(ann.undoes(first).await["lease"], Value::Null, "bob has it");
+    assert_eq!(bob.draw(1).await[0]["purpose"], "review", "it is the first look now");
+    bob.decides(&item, relabel("dog")).await;
+    assert_eq!(app.standing("s0").await, ("dog".into(), "annotator".into(), Some("second".into()), None));
+    assert_eq!(ann.draws(1).await, ["s0"]);
+    assert_eq!(bob.draws(1).await, ["s1"]);
+}
+
+#[tokio::test]
+async fn batches_have_an_owner_progress_and_an_end() {
+    let app = TestApp::new().await;
+    let d = app.dataset_with_samples("d", 30).await;
+    app.scan(d, 30).await;
+    let path = "/api/v1/datasets/d/batches";
+    let new = json!({"name": "urgent", "owner": "ann", "priority": 5, "due_on": "2020-01-31", "order": "newest", "limit": 12});
+    let made = app.post_json(path, &new).await;
+    assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.bytes));
+    let made = made.json();
+    assert_eq!(
+        (&made["size"], &made["open"], &made["pace"], &made["late"]),
+        (&json!(12), &json!(12), &Value::Null, &json!(true))
+    );
+    app.post_json(path, &new).await.problem(409, "batch_exists");
+    let empty = json!({"name": "none", "order": "value", "limit": 5, "filter": {"given": "dog"}});
+    app.post_json(path, &empty).await.problem_with("filter", "empty_batch");
+    let (ann, bob) = (app.tab("ann"), app.tab("bob"));
+    assert_eq!(ann.draws(2).await, ["s29", "s28"], "the urgent ones first");
+    assert_eq!(bob.draws(1).await, ["s0"], "and only to their owner");
+    for _ in 0..11 {
+        let item = ann.draw(1).await.remove(0);
+        assert_eq!(item["batch"], made["id"]);
+        ann.decides(&item, keep()).await;
+    }
+    let one = format!("{path}/{}", made["id"].as_str().unwrap());
+    let now = app.get_json(&one).await;
+    assert_eq!((&now["size"], &now["open"]), (&json!(12), &json!(1)));
+    assert!(now["pace"].as_f64().unwrap() > 0.0 && now["finish"].is_string(), "{now}");
+    let patch = async |body: Value| {
+        let request = axum::http::Request::patch(&one)
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from(body.to_string()))
+            .unwrap();
+        app.send(request).await
+    };
+    let changed = patch(json!({"owner": null, "priority": 0, "due_on": "2999-01-01"})).await.json();
+    assert_eq!((&changed["owner"], &changed["late"]), (&Value::Null, &json!(false)));
+    patch(json!({"priority": 1000})).await.problem_with("priority", "priority_range");
+    let closed = patch(json!({"closed": true})).await.json();
+    assert!(closed["closed_at"].is_string());
+    // what is left of it comes in the order of review again, the one in ann's hands among the others
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from queue_items where batch_id is not null and state = 'open'")
+            .fetch_one(app.services.store.pool())
+            .await
+            .unwrap();
+    assert_eq!(left, 0);
+    assert_eq!(app.walk(path, 1).await.len(), 1);
+}

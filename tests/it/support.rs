@@ -333,9 +333,19 @@ impl TestApp {
 
     /// A scan that ranks the samples in order and flags the first `flagged` of them.
     pub(crate) async fn scan(&self, dataset: Uuid, flagged: usize) -> Uuid {
+        self.scan_with(dataset, flagged, |_, _| {}).await
+    }
+
+    /// The same with findings changed, by their place from 0.
+    pub(crate) async fn scan_with(
+        &self,
+        dataset: Uuid,
+        flagged: usize,
+        change: impl Fn(usize, &mut Finding),
+    ) -> Uuid {
         let snapshot = "ab".repeat(32);
         self.snapshot(dataset, &snapshot).await;
-        let findings: Vec<Finding> = self
+        let mut findings: Vec<Finding> = self
             .sample_ids(dataset)
             .await
             .into_iter()
@@ -375,6 +385,7 @@ impl TestApp {
                     .collect(),
             })
             .collect();
+        findings.iter_mut().enumerate().for_each(|(i, f)| change(i, f));
         let scan = Scan {
             id: Uuid::now_v7(),
             snapshot_id: snapshot,

@@ -96,9 +96,12 @@ fn what_a_decision_counts_as() {
     assert_eq!(of("bob", None, false, &all, &first), Second);
     assert_eq!(of("bob", Some((First, 5.0)), false, &all, &first), Second);
     // without double checks a later word is a new first one, unless the other decided behind one's back
-    assert_eq!(of("bob", None, false, &never, &first), First);
-    assert_eq!(of("bob", Some((First, 11.0)), false, &never, &first), First);
-    assert_eq!(of("bob", Some((First, 5.0)), false, &never, &first), Second);
+    let alone = [look(10, "ann", First, "dog", Never)];
+    assert_eq!(of("bob", None, false, &never, &alone), First);
+    assert_eq!(of("bob", Some((First, 11.0)), false, &never, &alone), First);
+    assert_eq!(of("bob", Some((First, 5.0)), false, &never, &alone), Second);
+    // a second look that was asked for is one also when the policy asks for none any more
+    assert_eq!(of("bob", None, false, &never, &first), Second);
     assert_eq!(of("bob", Some((Purpose::Gold, 5.0)), false, &all, &first), Purpose::Gold);
     let split = [look(1, "ann", First, "dog", All), look(2, "bob", Second, "cat", All)];
     assert_eq!(of("cy", Some((Adjudicate, 5.0)), false, &all, &split), Adjudicate);

@@ -2,7 +2,7 @@
 //! puts in front, and samples of known class.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use crate::store::{Result, Store, StoreError};
 /// Samples that the queue holds of the order of review at a time.
 const STRETCH: i64 = 500;
 /// Priorities of batches are this far apart: further than any place.
-const URGENCY: f64 = 1e10;
+pub(in crate::store) const URGENCY: f64 = 1e10;
 
 /// In which order samples are put in front of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -189,8 +189,23 @@ impl Store {
         order: FillOrder,
         filter: &SuspectFilter,
         limit: i64,
-        batch: Option<(Uuid, i16)>,
     ) -> Result<Filled> {
+        let mut tx = self.pool.begin().await?;
+        let queued = self.put_in_front(&mut tx, dataset, order, filter, limit, None).await?;
+        tx.commit().await?;
+        Ok(Filled { queued })
+    }
+
+    /// See [`Self::fill_queue`]; `batch`: into this one of this priority.
+    pub(in crate::store) async fn put_in_front(
+        &self,
+        tx: &mut PgConnection,
+        dataset: Uuid,
+        order: FillOrder,
+        filter: &SuspectFilter,
+        limit: i64,
+        batch: Option<(Uuid, i16)>,
+    ) -> Result<u64> {
         let Some(scan) = self.latest_scan_id(dataset).await? else {
             return Err(StoreError::Rule {
                 field: "order",
@@ -198,7 +213,6 @@ impl Store {
                 message: "the dataset was never scanned: there is no order yet".into(),
             });
         };
-        let mut tx = self.pool.begin().await?;
         // two fillings at once would stand in the same places
         sqlx::query!("insert into queue_sources (dataset_id) values ($1) on conflict do nothing", dataset)
             .execute(&mut *tx)
@@ -250,12 +264,10 @@ impl Store {
              where queue_items.purpose = 'first' and queue_items.batch_id is null \
                and (queue_items.leased_until is null or queue_items.leased_until < now())",
         );
-        let queued = q.build().execute(&mut *tx).await?.rows_affected();
-        tx.commit().await?;
-        Ok(Filled { queued })
+        Ok(q.build().execute(tx).await?.rows_affected())
     }
 
-    async fn latest_scan_id(&self, dataset: Uuid) -> Result<Option<Uuid>> {
+    pub(in crate::store) async fn latest_scan_id(&self, dataset: Uuid) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!(
             "select id from scans where dataset_id = $1 order by seq desc limit 1",
             dataset

@@ -4,6 +4,8 @@
 //! Lists are paged by cursor, long work answers 202 with its job, errors are problem JSON, every POST
 //! may carry an `Idempotency-Key`.
 
+mod batches;
+mod bulk;
 mod comments;
 mod datasets;
 mod docs;
@@ -15,6 +17,7 @@ mod health;
 mod imports;
 mod jobs;
 mod live;
+mod maps;
 pub(crate) mod measures;
 pub(crate) mod people;
 mod predictions;
@@ -23,6 +26,7 @@ mod reviews;
 mod rules;
 mod samples;
 mod scans;
+mod settings;
 mod snapshots;
 mod suspects;
 mod trainings;
@@ -54,7 +58,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         title = "Tamis",
         description = "Finds and fixes wrong labels of short-video datasets.\n\n\
             **Lists** are paged: pass `next` of a page as `cursor` of the following request.\n\n\
-            **Long work** (imports, encodes, scans, trainings, exports, rules) answers 202 with a job; follow it at \
+            **Long work** (imports, encodes, scans, trainings, exports, rules, maps) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
             **Sending again**: every POST but those of accounts and webhooks takes an `Idempotency-Key`; the same key with the same body gets the \
@@ -72,6 +76,7 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
         (name = "rules", description = "Small expressions that flag, relabel or exclude samples"),
         (name = "guides", description = "What classes are, where they end, and rulings on doubtful cases"),
         (name = "quality", description = "Agreement, people's quality, and what reviewing brings"),
+        (name = "bulk", description = "Sets of samples, one decision on all of a set, maps of the embeddings"),
         (name = "rounds", description = "Snapshots, embeddings, scans and trainings"),
         (name = "exports", description = "A snapshot as a file"),
         (name = "people", description = "Accounts, tokens and teams"),
@@ -91,11 +96,14 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(reviews::router())
         .merge(comments::router())
         .merge(queue::router())
+        .merge(batches::router())
         .merge(suspects::router())
         .merge(health::router())
         .merge(rules::router())
         .merge(guides::router())
         .merge(measures::router())
+        .merge(bulk::router())
+        .merge(maps::router())
         .merge(snapshots::router())
         .merge(embeddings::router())
         .merge(scans::router())
@@ -107,7 +115,15 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         // not kept to be said again: these answers hold secrets
         .merge(people::router())
         .merge(webhooks::router())
+        .merge(settings::router())
+        .merge(settings::router())
+        .merge(webhooks::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(
+            bulk::selections()
+                .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
+                .layer(DefaultBodyLimit::max(bulk::MAX_SELECTION_BODY)),
+        )
         .merge(
             imports::router()
                 .merge(predictions::router())

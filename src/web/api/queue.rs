@@ -174,8 +174,7 @@ async fn fill(
 ) -> Result<axum::Json<Filled>, Problem> {
     check_fill(request.limit)?;
     let dataset = services.store.dataset(&dataset).await?;
-    let filled =
-        services.store.fill_queue(dataset.id, request.order, &request.filter, request.limit, None).await?;
+    let filled = services.store.fill_queue(dataset.id, request.order, &request.filter, request.limit).await?;
     Ok(axum::Json(filled))
 }
 

@@ -14,19 +14,21 @@ use std::sync::Arc;
 use askama::Template;
 use uuid::Uuid;
 
-use self::clip::{ClipView, label, status};
+use self::clip::ClipView;
 use self::evidence::{CandidateView, FieldView, WhyView, candidates, fields};
 use self::others::{ClassView, TileView, classes, duplicate_tiles, neighbour_tiles};
-use self::said::{HistoryView, by_nobody};
+use self::said::{HistoryView, LookView, by_nobody};
 use super::names::ClassName;
+use super::suspects::status_of;
 use super::{Reader, address};
-use crate::domain::Taxonomy;
+use crate::domain::{Purpose, Taxonomy};
 use crate::store::cards::{Evidence, Example, Tile};
 use crate::store::datasets::Dataset;
+use crate::store::looks::EarlierLook;
+use crate::store::queue::Lease;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::Sample;
-use crate::store::suspects::Suspect;
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, StoreError};
 
 /// What the person may know of what was said before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,47 +65,84 @@ pub(crate) struct Facts {
     pub(crate) sample: Sample,
     pub(crate) evidence: Option<Evidence>,
     pub(crate) sight: Sight,
+    /// The class that is shown as the sample's label, and that "keep" confirms.
+    pub(crate) label: Option<String>,
     /// Neighbours and near-duplicates.
     pub(crate) tiles: Vec<Tile>,
     pub(crate) examples: Vec<Example>,
     pub(crate) history: Vec<HistoryEntry>,
+    /// For whoever settles them.
+    pub(crate) looks: Vec<EarlierLook>,
 }
 
 impl Facts {
     /// Four statements, five where the taxonomy is not in memory, besides those for `dataset` and `sample`.
+    /// `label`: what is to be shown as the sample's label; `None`: its current one.
     pub(crate) async fn load(
         store: &Store,
         dataset: Dataset,
         sample: Sample,
-        mut sight: Sight,
+        sight: Sight,
+        label: Option<String>,
     ) -> Result<Self> {
-        let taxonomy = store.taxonomy_of(&dataset).await?;
-        let mut evidence = store.evidence(dataset.id, sample.id).await?;
-        if let Some(e) = &mut evidence {
-            sight = unspoilt(&mut e.suspect, label(&sample, sight), sight);
-        }
-        let (mut tiles, mut examples) = (Vec::new(), Vec::new());
-        if let Some(e) = &evidence {
+        let mut facts = Self {
+            taxonomy: store.taxonomy_of(&dataset).await?,
+            evidence: store.evidence(dataset.id, sample.id).await?,
+            history: store.history(dataset.id, sample.id).await?,
+            dataset,
+            sample,
+            sight,
+            label: None,
+            tiles: Vec::new(),
+            examples: Vec::new(),
+            looks: Vec::new(),
+        };
+        facts.hide(sight, label);
+        if let Some(e) = &facts.evidence {
             let mut ids = others::neighbours(e);
             ids.extend(others::duplicates(e));
-            tiles = store.tiles(dataset.id, &ids).await?;
-            ids.push(sample.id);
-            let of: Vec<String> = others::shown_classes(Some(e), sight).into_iter().map(|c| c.1).collect();
-            examples = store.examples(dataset.id, e.scan_id, &of, &ids, others::EXAMPLES).await?;
+            facts.tiles = store.tiles_by_id(facts.dataset.id, &ids).await?;
+            ids.push(facts.sample.id);
+            let of: Vec<String> = others::shown_classes(&facts).into_iter().map(|c| c.1).collect();
+            facts.examples = store.examples(facts.dataset.id, e.scan_id, &of, &ids, others::EXAMPLES).await?;
         }
-        let history = store.history(dataset.id, sample.id).await?;
-        Ok(Self { dataset, taxonomy, sample, evidence, sight, tiles, examples, history })
+        Ok(facts)
+    }
+
+    /// Leaves out what must not be known. A scan that judged somebody's decision would tell it: then the model
+    /// is not heard either, and the label from before stands in the decision's place.
+    pub(crate) fn hide(&mut self, sight: Sight, label: Option<String>) {
+        self.sight = sight;
+        self.label = label.or_else(|| clip::label(&self.sample, sight).map(str::to_owned));
+        if sight.people {
+            return;
+        }
+        self.history.retain(by_nobody);
+        self.sample.review = None;
+        if let Some(e) = &mut self.evidence
+            && self.label.as_ref() != Some(&e.suspect.given_class)
+        {
+            self.sight.model = false;
+            e.suspect.given_class = self.label.clone().unwrap_or_default();
+        }
     }
 }
 
-/// A scan that judged somebody's decision would tell it: where those must not be known it is not heard, and
-/// the label from before stands in its place.
-fn unspoilt(s: &mut Suspect, label: Option<&str>, sight: Sight) -> Sight {
-    if sight.people || label == Some(&s.given_class) {
-        return sight;
+/// The card as whoever holds `lease` may see it.
+pub(crate) async fn of_lease(store: &Store, page: &Reader, dataset: Dataset, lease: &Lease) -> Result<Card> {
+    let sample = store.samples_by_id(dataset.id, &[lease.sample_id]).await?.pop();
+    let sample = sample.ok_or_else(|| StoreError::not_found("sample", lease.sample_id.to_string()))?;
+    let sight = Sight { people: !lease.blind, model: !lease.hide_model };
+    let mut facts = Facts::load(store, dataset, sample, sight, lease.label.clone()).await?;
+    if lease.purpose == Purpose::Adjudicate {
+        facts.looks = store.looks(facts.dataset.id, lease.sample_id).await?;
+        // where their authors are not told, the history would
+        if facts.looks.iter().any(|l| l.author.is_none()) {
+            facts.history.retain(by_nobody);
+        }
     }
-    s.given_class = label.unwrap_or_default().to_owned();
-    Sight { model: false, ..sight }
+    let asked = Asked { lease: Some(lease.id), purpose: lease.purpose.told(), blind: lease.told_blind() };
+    Ok(Card::of(page, &facts, asked))
 }
 
 #[derive(Template)]
@@ -129,6 +168,7 @@ pub(crate) struct Card {
     pub(crate) suggested: Option<ClassName>,
     pub(crate) status: &'static str,
     pub(crate) status_name: String,
+    pub(crate) looks: Vec<LookView>,
     pub(crate) candidates: Vec<CandidateView>,
     pub(crate) fields: Vec<FieldView>,
     pub(crate) classes: Vec<ClassView>,
@@ -140,11 +180,10 @@ pub(crate) struct Card {
 impl Card {
     pub(crate) fn of(page: &Reader, facts: &Facts, asked: Asked) -> Self {
         let (taxonomy, sample) = (&facts.taxonomy, &facts.sample);
-        let sight = facts.sight;
-        let label = label(sample, sight);
+        let (sight, label) = (facts.sight, facts.label.as_deref());
         let heard = facts.evidence.as_ref().filter(|_| sight.model);
         let class = |id: &str| ClassName::of(taxonomy, id, page.lang);
-        let status = status(sample, sight);
+        let status = status_of(sample.review.as_deref());
         Self {
             api: format!("/api/v1{}", address::dataset(&facts.dataset.name)),
             key: address::sample_key(&sample.external_id, sample.id),
@@ -163,17 +202,15 @@ impl Card {
             suggested: heard.map(|e| &*e.suspect.suggested_class).filter(|s| label != Some(s)).map(class),
             status,
             status_name: page.lang.text(&format!("status.{status}")).to_owned(),
+            looks: (facts.looks.iter().zip(1..))
+                .map(|(look, n)| LookView::of(page, taxonomy, n, look, label))
+                .collect(),
             candidates: heard.map(|e| candidates(page, taxonomy, e, label)).unwrap_or_default(),
             fields: heard.map(|e| fields(page, taxonomy, e)).unwrap_or_default(),
             classes: classes(page, facts),
             neighbours: neighbour_tiles(page, facts),
             duplicates: duplicate_tiles(page, facts),
-            history: facts
-                .history
-                .iter()
-                .filter(|e| sight.people || by_nobody(e))
-                .map(|e| HistoryView::of(page, taxonomy, e))
-                .collect(),
+            history: facts.history.iter().map(|e| HistoryView::of(page, taxonomy, e)).collect(),
             page: page.clone(),
         }
     }

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::error::PageError;
+use super::grid::cluster_href;
 use super::names::{ClassName, Share};
 use super::{Reader, address, render};
 use crate::domain::Taxonomy;
@@ -34,6 +35,8 @@ pub(super) struct ClusterView {
     pub(super) words: String,
     /// All its clips.
     pub(super) href: String,
+    /// The same as tiles.
+    pub(super) grid: String,
     pub(super) n: String,
     pub(super) class: ClassName,
     pub(super) purity: Share,
@@ -79,6 +82,7 @@ impl ClusterView {
             name: lang.fill("clusters.cluster", &[("n", &c.cluster.to_string())]),
             words: c.words.join(lang.text("list.separator")),
             href: members_href(&href, c.cluster, None),
+            grid: cluster_href(&href, c.cluster),
             n: lang.number(c.n),
             class: ClassName::of(taxonomy, &c.class, lang),
             purity: Share::of(c.purity, lang),

@@ -180,6 +180,8 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
             })
             .into_iter()
             .collect(),
+        JobKind::Bulk => vec![(text("grid.open"), format!("{at}/grid"))],
+        JobKind::Map => vec![(text("map.open"), format!("{at}/map"))],
         JobKind::Rule => vec![(text("job.see_rules"), format!("{at}/rules"))],
         JobKind::Import | JobKind::Encode => vec![(text("job.see_dataset"), at)],
     }

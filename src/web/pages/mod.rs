@@ -8,11 +8,13 @@ mod dataset;
 mod datasets;
 mod docs;
 mod error;
+mod grid;
 mod guides;
 mod health;
 mod import;
 mod jobs;
 mod learning;
+mod map;
 mod names;
 mod oidc;
 mod people;
@@ -20,6 +22,7 @@ mod places;
 mod predictions;
 mod quality;
 pub(crate) mod reader;
+mod review;
 mod rules;
 mod sample;
 mod samples;
@@ -57,7 +60,11 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/health", get(health::show))
         .route("/datasets/{name}/clusters", get(clusters::show))
         .route("/datasets/{name}/rules", get(rules::show))
+        .route("/datasets/{name}/grid", get(grid::show))
+        .route("/datasets/{name}/map", get(map::show))
         .route("/datasets/{name}/samples/{key}", get(sample::show))
+        .route("/datasets/{name}/review", get(review::show))
+        .route("/datasets/{name}/review/{lease}", get(review::card))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))

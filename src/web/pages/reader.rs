@@ -17,23 +17,25 @@ use crate::messages::Lang;
 use crate::web::access::{As, Who, secrets, session_of};
 use crate::web::assets;
 
-/// Light or dark, or whatever the system says.
+/// Light, dark or high contrast, or whatever the system says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Theme {
     #[default]
     Auto,
     Light,
     Dark,
+    Contrast,
 }
 
 impl Theme {
-    pub(crate) const ALL: [Theme; 3] = [Self::Auto, Self::Light, Self::Dark];
+    pub(crate) const ALL: [Theme; 4] = [Self::Auto, Self::Light, Self::Dark, Self::Contrast];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Light => "light",
             Self::Dark => "dark",
+            Self::Contrast => "contrast",
         }
     }
 
@@ -101,7 +103,7 @@ impl Reader {
         self.who.as_ref().is_none_or(|w| w.admin || self.role == Some(Role::Lead))
     }
 
-    /// What reviewers and leads may do is worth showing.
+    /// What reviewers and leads may do (settle disagreements, decide in bulk) is worth showing.
     pub(crate) fn adjudicates(&self) -> bool {
         self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
     }

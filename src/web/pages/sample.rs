@@ -48,7 +48,7 @@ pub(super) async fn show(
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
     let sample = store.sample(dataset.id, &key).await?;
-    let facts = Facts::load(store, dataset, sample, Sight::ALL).await?;
+    let facts = Facts::load(store, dataset, sample, Sight::ALL, None).await?;
     let found = facts.evidence.as_ref();
     let scan = match found {
         Some(e) => Some(e.scan_id),

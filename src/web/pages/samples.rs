@@ -33,7 +33,11 @@ pub(super) struct SamplesPage {
     /// Empty where there are no rules.
     pub(super) rules: Vec<Pick>,
     pub(super) exclusions: Vec<Pick>,
+    /// What is searched for in the texts.
+    pub(super) text: String,
     pub(super) filtered: bool,
+    /// The same samples as tiles.
+    pub(super) grid: String,
     pub(super) first: Option<String>,
     pub(super) next: Option<String>,
 }
@@ -115,6 +119,26 @@ async fn rule_picks(services: &Services, dataset: Uuid, asked: Option<&str>) -> 
     Ok(names.into_iter().map(pick).collect())
 }
 
+/// The parts of an address that choose samples, as a filter and as the query that says the same.
+pub(super) fn filter(query: impl Fn(&str) -> Option<String>) -> (SampleFilter, Vec<(&'static str, String)>) {
+    let filter = SampleFilter {
+        class: query("class"),
+        split: query("split").and_then(|s| Split::parse(&s)),
+        missing: query("missing").and_then(|m| Gap::parse(&m)),
+        rule: query("rule"),
+        excluded: query("excluded").and_then(|e| e.parse().ok()),
+        text: query("text"),
+    };
+    let mut kept = Vec::new();
+    kept.extend(filter.text.clone().map(|t| ("text", t)));
+    kept.extend(filter.class.clone().map(|c| ("class", c)));
+    kept.extend(filter.split.map(|s| ("split", s.as_str().to_owned())));
+    kept.extend(filter.missing.map(|m| ("missing", m.as_str().to_owned())));
+    kept.extend(filter.rule.clone().map(|r| ("rule", r)));
+    kept.extend(filter.excluded.map(|e| ("excluded", e.to_string())));
+    (filter, kept)
+}
+
 pub(super) async fn show(
     State(services): State<Services>,
     page: Reader,
@@ -123,19 +147,7 @@ pub(super) async fn show(
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
     let taxonomy = store.taxonomy(dataset.id).await?;
-    let filter = SampleFilter {
-        class: page.query("class").map(str::to_owned),
-        split: page.query("split").and_then(Split::parse),
-        missing: page.query("missing").and_then(Gap::parse),
-        rule: page.query("rule").map(str::to_owned),
-        excluded: page.query("excluded").and_then(|e| e.parse().ok()),
-    };
-    let mut kept: Vec<(&str, String)> = Vec::new();
-    kept.extend(filter.class.clone().map(|c| ("class", c)));
-    kept.extend(filter.split.map(|s| ("split", s.as_str().to_owned())));
-    kept.extend(filter.missing.map(|m| ("missing", m.as_str().to_owned())));
-    kept.extend(filter.rule.clone().map(|r| ("rule", r)));
-    kept.extend(filter.excluded.map(|e| ("excluded", e.to_string())));
+    let (filter, kept) = filter(|name| page.query(name).map(str::to_owned));
     let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
     let got = store.samples(dataset.id, &filter, after, ON_A_PAGE).await?;
     let dataset_href = address::dataset(&dataset.name);
@@ -158,7 +170,9 @@ pub(super) async fn show(
                 chosen: filter.excluded == Some(excluded),
             })
             .into(),
+        text: filter.text.clone().unwrap_or_default(),
         filtered: !kept.is_empty(),
+        grid: at(None).replacen("/samples", "/grid", 1),
         first: (after > 0).then(|| at(None)),
         next: got.next.map(|n| at(Some(n))),
         dataset: dataset.name,

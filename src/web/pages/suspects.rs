@@ -40,6 +40,8 @@ pub(super) struct SuspectsPage {
     pub(super) crossings: Vec<Pick>,
     pub(super) all: bool,
     pub(super) filtered: bool,
+    /// The same samples as tiles.
+    pub(super) grid: String,
     pub(super) previous: Option<String>,
     pub(super) next: Option<String>,
 }
@@ -300,6 +302,11 @@ pub(super) async fn show(
         crossings: crossing_picks(&page, filter.cross_parent),
         all: filter.all,
         filtered: !kept.is_empty(),
+        grid: format!(
+            "{}/grid?{}",
+            address::dataset(&dataset.name),
+            address::query(&[&[("of", "suspects".to_owned())], kept.as_slice()].concat())
+        ),
         previous,
         next,
         dataset: dataset.name,

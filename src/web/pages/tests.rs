@@ -26,6 +26,7 @@ use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
 use crate::store::imports::ImportError;
 use crate::store::issues::ClusterMember;
 use crate::store::jobs::Job;
+use crate::store::looks::EarlierLook;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::Sample;
 use crate::store::scans::{Round, Scan};
@@ -314,10 +315,11 @@ fn card_facts(
         classes: classes.iter().map(|c| (*c).into()).collect(),
         comment: comment.into(),
     };
-    card::Facts {
+    let mut facts = card::Facts {
         dataset: dataset.clone(),
         taxonomy: taxonomy().into(),
         sample,
+        label: None,
         evidence: finding.map(|s| Evidence {
             scan_id: Uuid::nil(),
             suspect: s.clone(),
@@ -336,7 +338,10 @@ fn card_facts(
             entry("review", "relabel", &["lip"], "可能是广告"),
             entry("review", "unsure", &[], ""),
         ],
-    }
+        looks: vec![],
+    };
+    facts.hide(sight, None);
+    facts
 }
 
 fn counts() -> DatasetCounts {
@@ -516,6 +521,25 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
     let browsing = card::Asked::BROWSING;
     let blind = card::Asked { lease: Some(Uuid::nil()), purpose: "second_look", blind: true };
     let alone = card::Sight { people: false, model: false };
+    let adjudicated = {
+        let mut facts = card_facts(&dataset, sample(1, "eye"), Some(&s), card::Sight::ALL);
+        let look = |author: Option<&str>, decision: &str, class: &str, comment: &str| EarlierLook {
+            author: author.map(Into::into),
+            decision: decision.into(),
+            classes: vec![class.into()],
+            comment: comment.into(),
+        };
+        facts.looks =
+            vec![look(Some("grace"), "keep", "eye", ""), look(None, "relabel", "dog", "机器狗在画面中央")];
+        let asked = card::Asked { lease: Some(Uuid::nil()), purpose: "adjudicate", blind: false };
+        sample::SamplePage {
+            card: card::Card::of(&page, &facts, asked),
+            queue: sample::QueueView::default(),
+            dataset_href: href.into(),
+            dataset: name.into(),
+            page: page.clone(),
+        }
+    };
     vec![
         ("datasets", html(&datasets::DatasetsPage { page: r("/"), rows, next: None })),
         ("empty", html(&datasets::DatasetsPage { page: r("/"), rows: vec![], next: None })),
@@ -554,6 +578,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         (
             "suspects",
             html(&suspects::SuspectsPage {
+                grid: "/datasets/d/grid?of=suspects".into(),
                 dataset: name.into(),
                 href: format!("{href}/suspects"),
                 scan: Some(suspects::ScanLine::of(&page, &scan().head())),
@@ -597,6 +622,8 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         (
             "samples",
             html(&samples::SamplesPage {
+                grid: "/datasets/d/grid?of=samples".into(),
+                text: String::new(),
                 dataset: name.into(),
                 dataset_href: href.into(),
                 href: format!("{href}/samples"),
@@ -618,6 +645,7 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         ("docs", html(&docs::DocsPage { page: r("/api/docs") })),
         ("sample", html(&sample_page(sample(1, "eye"), Some(&s), browsing, card::Sight::ALL))),
         ("sample-blind", html(&sample_page(sample(1, "eye"), Some(&s), blind, alone))),
+        ("sample-looks", html(&adjudicated)),
         ("sample-bad", html(&sample_page(bad.clone(), None, browsing, card::Sight::ALL))),
         ("jobs", html(&jobs::JobsPage { page: r("/jobs"), rows: jobs(), next: None })),
         (
@@ -692,6 +720,81 @@ fn every_page_renders_in_both_languages_with_one_heading_and_no_inline_code() {
     }
 }
 
+/// Nothing of what must not be known is in the markup, hidden or not.
+#[test]
+fn a_blind_card_holds_nothing_of_earlier_decisions_and_where_asked_nothing_of_the_model() {
+    let page = reader("en", "auto", "/");
+    let dataset = Dataset {
+        id: Uuid::nil(),
+        name: "d".into(),
+        taxonomy_hash: "x".into(),
+        taxonomy_version: 1,
+        created_at: at(8),
+    };
+    // a person made it a lipstick; the scan suggests a robot arm
+    let decided = Sample {
+        current_class: Some("lip".into()),
+        label_source: Some(LabelSource::Annotator),
+        label_author: Some("grace".into()),
+        review: Some("relabel".into()),
+        ..sample(1, "eye")
+    };
+    let scanned = |given: &str| Suspect {
+        given_class: given.into(),
+        suggested_class: "arm".into(),
+        reason: Reason { given: given.into(), suggested: "arm".into(), ..suspect(1).reason },
+        issues: vec![
+            Issue::Label,
+            Issue::OddField { field: Field::Title, class: "spelling".into(), p: 0.93 },
+        ],
+        ..suspect(1)
+    };
+    let show = |given: &str, people, model| {
+        let sight = card::Sight { people, model };
+        let mut facts = card_facts(&dataset, decided.clone(), Some(&scanned(given)), card::Sight::ALL);
+        let found = facts.evidence.as_mut().unwrap();
+        found.candidates[1].class = "kickflip".into();
+        facts.tiles.iter_mut().for_each(|t| t.class = Some("ollie".into()));
+        facts.hide(sight, None);
+        let asked = card::Asked { lease: Some(Uuid::nil()), purpose: "second_look", blind: !people };
+        card::Card::of(&page, &facts, asked).render().unwrap()
+    };
+    let of_people =
+        ["grace", "Lipstick", "\"lip\"", "可能是广告", "Relabelled", "Unsure</b>", "status relabelled"];
+    let of_model = [
+        "Robot arm",
+        "\"arm\"",
+        "Kickflip",
+        "The model",
+        "Letters and numbers",
+        "data-candidate",
+        "candidates",
+        "field-votes",
+        "data-suggestion",
+        "Why it is here",
+        "%</span>",
+    ];
+    let holds = |html: &str, words: &[&str]| -> Vec<String> {
+        words.iter().filter(|w| html.contains(**w)).map(|w| (*w).to_owned()).collect()
+    };
+    let all = show("eye", true, true);
+    assert_eq!(holds(&all, &of_people).len(), of_people.len(), "{:?}", holds(&all, &of_people));
+    assert_eq!(holds(&all, &of_model).len(), of_model.len(), "{:?}", holds(&all, &of_model));
+    let blind = show("eye", false, true);
+    assert!(holds(&blind, &of_people).is_empty(), "{:?}", holds(&blind, &of_people));
+    assert_eq!(holds(&blind, &of_model).len(), of_model.len());
+    assert!(blind.contains("data-blind=\"true\"") && blind.contains("data-id=\"eye\""), "the label before");
+    let alone = show("eye", false, false);
+    assert!(
+        holds(&alone, &of_people).is_empty() && holds(&alone, &of_model).is_empty(),
+        "{:?}",
+        holds(&alone, &of_model)
+    );
+    // a scan that judged what a person had decided would tell it
+    let spoilt = show("lip", false, true);
+    assert!(holds(&spoilt, &of_people).is_empty(), "{:?}", holds(&spoilt, &of_people));
+}
+
 #[test]
 fn text_from_data_cannot_become_markup() {
     let page = reader("en", "auto", "/");
@@ -701,6 +804,7 @@ fn text_from_data_cannot_become_markup() {
     let row = suspects::SuspectRow::of(&page, "d", &t, "", None, &s);
     assert!(row.href.starts_with("/datasets/d/samples/%22%3E%3Cimg%20"));
     let html = suspects::SuspectsPage {
+        grid: "/datasets/d/grid?of=suspects".into(),
         dataset: "d".into(),
         href: "/datasets/d/suspects".into(),
         scan: Some(suspects::ScanLine::of(&page, &scan().head())),

@@ -5,7 +5,6 @@ use crate::domain::{LabelSource, MediaState};
 use crate::store::samples::Sample;
 use crate::web::pages::reader::{clock, moment_in};
 use crate::web::pages::samples::by_rules;
-use crate::web::pages::suspects::status_of;
 use crate::web::pages::{Reader, address};
 
 /// Frames in a strip, left to right, each from the middle of its part of the clip.
@@ -106,9 +105,4 @@ pub(super) fn label<'a>(s: &'a Sample, sight: Sight) -> Option<&'a str> {
         Some(LabelSource::Annotator | LabelSource::Consensus | LabelSource::Adjudicated)
     );
     if by_people && !sight.people { s.given_class.as_deref() } else { s.current_class.as_deref() }
-}
-
-/// Keyword of where the review of the sample stands; open to whoever must not know.
-pub(super) fn status(s: &Sample, sight: Sight) -> &'static str {
-    status_of(s.review.as_deref().filter(|_| sight.people))
 }

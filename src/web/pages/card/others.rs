@@ -1,7 +1,7 @@
 //! Other samples that help to decide: good examples of both classes, nearest neighbours, near-duplicates.
 
+use super::Facts;
 use super::evidence::{side, side_name};
-use super::{Facts, Sight};
 use crate::domain::{Issue, Taxonomy};
 use crate::store::cards::{Evidence, Tile};
 use crate::web::pages::names::ClassName;
@@ -119,7 +119,7 @@ pub(super) fn duplicate_tiles(page: &Reader, facts: &Facts) -> Vec<TileView> {
 
 /// The given class and, where the model may be heard, the suggested one, each with its examples.
 pub(super) fn classes(page: &Reader, facts: &Facts) -> Vec<ClassView> {
-    shown_classes(facts.evidence.as_ref(), facts.sight)
+    shown_classes(facts)
         .into_iter()
         .map(|(side, class)| ClassView {
             side,
@@ -139,14 +139,14 @@ pub(super) fn classes(page: &Reader, facts: &Facts) -> Vec<ClassView> {
         .collect()
 }
 
-pub(super) fn shown_classes(e: Option<&Evidence>, sight: Sight) -> Vec<(&'static str, String)> {
-    let Some(e) = e else { return Vec::new() };
-    let mut shown = Vec::new();
-    if !e.suspect.given_class.is_empty() {
-        shown.push(("given", e.suspect.given_class.clone()));
-    }
-    if sight.model {
+/// (side, class): the given one and, where the model may be heard, the suggested one.
+pub(super) fn shown_classes(facts: &Facts) -> Vec<(&'static str, String)> {
+    let Some(e) = &facts.evidence else { return Vec::new() };
+    let mut shown = vec![("given", e.suspect.given_class.clone())];
+    if facts.sight.model {
         shown.push(("suggested", e.suspect.suggested_class.clone()));
     }
+    // nobody had given it one
+    shown.retain(|(_, class)| !class.is_empty());
     shown
 }
