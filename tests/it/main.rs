@@ -41,4 +41,5 @@ mod settings;
 mod snapshots;
 mod security;
 mod support;
+mod trail;
 mod webhooks;
