@@ -36,6 +36,7 @@ pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;
+pub mod trail;
 pub mod trainings;
 pub mod webhooks;
 

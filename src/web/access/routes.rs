@@ -42,6 +42,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("GET", "/datasets/{name}/work", Manage),
     ("GET", "/datasets/{name}/webhooks", Manage),
     ("GET", "/datasets/{name}/quality", View),
+    ("GET", "/datasets/{name}/trail", Manage),
     ("GET", "/datasets/{name}/snapshots", View),
     ("GET", "/datasets/{name}/snapshots/{snapshot}", View),
     ("GET", "/datasets/{name}/guide", View),
