@@ -236,6 +236,12 @@ async fn batches_have_an_owner_progress_and_an_end() {
         ann.decides(&item, keep()).await;
     }
     let one = format!("{path}/{}", made["id"].as_str().unwrap());
+    for (lang, word) in [("en", "Batches"), ("zh-CN", "批次")] {
+        let page = app.get(&format!("/datasets/d/work?lang={lang}")).await;
+        let html = String::from_utf8(page.bytes).unwrap();
+        assert_eq!(page.status, 200);
+        assert!(html.contains(word) && html.contains("urgent") && html.contains("review?batch="), "{html}");
+    }
     let now = app.get_json(&one).await;
     assert_eq!((&now["size"], &now["open"]), (&json!(12), &json!(1)));
     assert!(now["pace"].as_f64().unwrap() > 0.0 && now["finish"].is_string(), "{now}");

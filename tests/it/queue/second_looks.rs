@@ -107,6 +107,11 @@ async fn a_third_person_settles_what_two_see_differently() {
         looks.iter().map(|l| (l.author.clone(), l.decision.as_str(), l.classes.join(""))).collect();
     assert_eq!(said, [(None, "relabel", "dog".to_owned()), (None, "keep", "cat".to_owned())]);
     assert_eq!(ann.draws(1).await, ["s1"], "not one of the two");
+    // people and model together: three see it, the model says ski
+    let consensus = app.get_json("/api/v1/datasets/d/samples/s0/consensus").await;
+    assert_eq!((consensus["votes"].as_array().unwrap().len(), &consensus["shared"]), (2, &json!(1)));
+    assert!((0.0..=1.0).contains(&consensus["quality"].as_f64().unwrap()), "{consensus}");
+    assert!(["dog", "cat"].contains(&consensus["class"].as_str().unwrap()));
     let third = cy.draw(1).await.remove(0);
     assert_eq!((&third["sample"], &third["purpose"]), (&json!("s0"), &json!("adjudicate")));
     let settled = cy.decides(&third, relabel("dog")).await;
