@@ -5,21 +5,23 @@
 //! large the dataset.
 
 mod fill;
+mod lease;
 mod status;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(super) use self::fill::URGENCY;
 pub use self::fill::{FillOrder, Filled};
+pub use self::lease::Lease;
+pub(super) use self::lease::{close_lease, held_again, lease_again, reopen_gold};
 pub use self::status::{HeldItem, PurposeCount, QueueStatus};
 use super::{Result, Store, StoreError, keyword};
 use crate::domain::Purpose;
 
-/// Open items that are counted at most, beside those that are not in the queue yet.
+/// Open items of one lane that are counted at most.
 const COUNTED: i64 = 1000;
 
 /// Who draws, and what.
@@ -62,32 +64,6 @@ pub struct Drawn {
     pub open: i64,
 }
 
-/// A lease as the page of the sample needs it.
-#[derive(Clone, Debug)]
-pub struct Lease {
-    pub id: Uuid,
-    pub sample_id: i64,
-    pub purpose: Purpose,
-    /// Earlier decisions are not to be shown; of a sample of known class too, which is not to be told apart
-    /// from a first look (see [`Lease::told_blind`]).
-    pub blind: bool,
-    /// Nor what the model says.
-    pub hide_model: bool,
-    /// The class to show as the sample's label, which "keep" confirms: of a blind second look and of an
-    /// adjudication the one that the first look saw, else what it was when the sample was drawn.
-    pub label: Option<String>,
-    pub leased_by: String,
-    pub expires_at: DateTime<Utc>,
-    pub batch_id: Option<Uuid>,
-}
-
-impl Lease {
-    /// What the page may say of `blind`.
-    pub fn told_blind(&self) -> bool {
-        self.blind && self.purpose != Purpose::Gold
-    }
-}
-
 /// A leased row of the queue with its sample's external id.
 struct Row {
     lease_id: Option<Uuid>,
@@ -115,13 +91,6 @@ impl TryFrom<Row> for DrawnItem {
             expires_at,
             batch: r.batch_id,
         })
-    }
-}
-
-fn gone() -> StoreError {
-    StoreError::Conflict {
-        code: "lease_expired",
-        message: "the lease has run out, or its sample is decided".into(),
     }
 }
 
@@ -226,13 +195,25 @@ impl Store {
         rows.into_iter().map(DrawnItem::try_from).collect()
     }
 
+    /// Samples that wait for this person: at most [`COUNTED`] of each lane, and what is not in the queue yet.
     async fn open_for(&self, draw: &Draw) -> Result<i64> {
         let row = sqlx::query!(
-            r#"select (select count(*) from (
-                 select from queue_items where dataset_id = $1 and state = 'open' and not $2 = any(not_by)
-                   and coalesce(only_by, $2) = $2 and ($3 or purpose <> 'adjudicate')
-                   and ($4::uuid is null or batch_id = $4) limit $5) x) as "queued!",
-                 (select left_over from queue_sources where dataset_id = $1) as left_over"#,
+            r#"with recursive lanes(lane) as (
+                 (select lane from queue_items where dataset_id = $1 and state = 'open' order by lane limit 1)
+                 union all
+                 select (select q.lane from queue_items q where q.dataset_id = $1 and q.state = 'open' and q.lane > l.lane
+                         order by q.lane limit 1)
+                 from lanes l where l.lane is not null
+               )
+               select coalesce(sum(c.n), 0)::bigint as "queued!",
+                 (select left_over from queue_sources where dataset_id = $1) as left_over
+               from lanes l cross join lateral (
+                 select count(*) as n from (select from queue_items q
+                   where q.dataset_id = $1 and q.state = 'open' and q.lane = l.lane and not $2 = any(q.not_by) limit $5) x) c
+               where l.lane is not null
+                 and (split_part(l.lane, e'\x1f', 3) = $2) = (split_part(l.lane, e'\x1f', 1) = 'gold')
+                 and ($3 or split_part(l.lane, e'\x1f', 1) <> 'adjudicate')
+                 and ($4::uuid is null or split_part(l.lane, e'\x1f', 2) = $4::text)"#,
             draw.dataset,
             draw.person,
             draw.may_adjudicate,
@@ -242,162 +223,5 @@ impl Store {
         .fetch_one(&self.pool)
         .await?;
         Ok(row.queued + row.left_over.filter(|_| draw.batch.is_none()).unwrap_or(0))
-    }
-
-    /// A lease that stands, or has run out without anybody else taking the sample.
-    ///
-    /// # Errors
-    /// `NotFound` once somebody else has the sample, or it is decided.
-    pub async fn lease(&self, dataset: Uuid, lease: Uuid) -> Result<Lease> {
-        let r = sqlx::query!(
-            r#"select q.sample_id, q.purpose, q.blind, l.label as "label?", q.leased_by as "leased_by!", q.leased_until as "until!",
-                 q.batch_id, coalesce(p.hide_model, false) as "hide_model!"
-               from queue_items q left join queue_leases l on l.id = q.lease_id
-               left join lateral (select hide_model from review_policies where dataset_id = $1
-                 order by version desc limit 1) p on true
-               where q.dataset_id = $1 and q.lease_id = $2 and q.state = 'open'"#,
-            dataset,
-            lease
-        )
-        .fetch_optional(&self.pool)
-        .await?
-        .ok_or_else(|| StoreError::not_found("lease", lease.to_string()))?;
-        let purpose = keyword("purpose", &r.purpose, Purpose::parse)?;
-        Ok(Lease {
-            id: lease,
-            sample_id: r.sample_id,
-            purpose,
-            blind: r.blind,
-            hide_model: r.hide_model && r.blind && purpose != Purpose::Gold,
-            label: r.label,
-            leased_by: r.leased_by,
-            expires_at: r.until,
-            batch_id: r.batch_id,
-        })
-    }
-
-    /// Renews a lease of `person`.
-    ///
-    /// # Errors
-    /// `lease_expired` when somebody else has the sample now, or it is decided.
-    pub async fn extend_lease(
-        &self,
-        dataset: Uuid,
-        lease: Uuid,
-        person: &str,
-        minutes: i32,
-    ) -> Result<DrawnItem> {
-        let row = sqlx::query_as!(
-            Row,
-            r#"update queue_items q set leased_until = now() + make_interval(mins => $4) from samples s
-               where q.dataset_id = $1 and q.lease_id = $2 and q.leased_by = $3 and q.state = 'open' and s.id = q.sample_id
-               returning q.lease_id, s.external_id as sample, q.sample_id, q.purpose, q.blind, q.leased_until, q.batch_id"#,
-            dataset,
-            lease,
-            person,
-            minutes
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        row.ok_or_else(gone)?.try_into()
-    }
-
-    /// Gives a sample back; `skip`: this person gets it again only after the others. Nothing happens when the
-    /// lease is over already.
-    pub async fn release_lease(&self, dataset: Uuid, lease: Uuid, person: &str, skip: bool) -> Result<()> {
-        sqlx::query!(
-            "update queue_items set lease_id = null, leased_by = null, holder = null, leased_until = null,
-               skipped_by = case when $4 and not $3 = any(skipped_by) then skipped_by || $3 else skipped_by end
-             where dataset_id = $1 and lease_id = $2 and leased_by = $3 and state = 'open'",
-            dataset,
-            lease,
-            person,
-            skip
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-}
-
-/// A known sample was answered for.
-pub(super) async fn close_lease(tx: &mut PgConnection, lease: Option<Uuid>) -> Result<()> {
-    sqlx::query!(
-        "update queue_items set state = 'done', done_at = now() where lease_id = $1 and state = 'open'",
-        lease
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// The item of the sample, where the author of what came under `lease` holds it now in the same tab.
-pub(super) async fn held_again(
-    tx: &mut PgConnection,
-    sample: i64,
-    lease: Option<Uuid>,
-) -> Result<Option<DrawnItem>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select q.lease_id, s.external_id as sample, q.sample_id, q.purpose, q.blind, q.leased_until, q.batch_id
-           from queue_leases l
-           join queue_items q on q.sample_id = l.sample_id and q.leased_by = l.leased_by and q.holder = l.holder
-           join samples s on s.id = q.sample_id
-           where l.id = $2 and q.sample_id = $1 and q.state = 'open' and q.leased_until > now()"#,
-        sample,
-        lease
-    )
-    .fetch_optional(tx)
-    .await?;
-    row.map(DrawnItem::try_from).transpose()
-}
-
-/// Leases an open item to the tab that held the sample under `before`; `None` when it never did.
-pub(super) async fn lease_again(
-    tx: &mut PgConnection,
-    item: i64,
-    before: Option<Uuid>,
-    minutes: i32,
-) -> Result<Option<DrawnItem>> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"with leased as (
-             update queue_items q set lease_id = gen_random_uuid(), leased_by = l.leased_by, holder = l.holder,
-               leased_until = now() + make_interval(mins => $3)
-             from queue_leases l where q.id = $1 and l.id = $2 and q.state = 'open'
-             returning q.*
-           ), kept as (
-             insert into queue_leases (id, dataset_id, sample_id, purpose, blind, label, batch_id, leased_by, holder)
-             select lease_id, dataset_id, sample_id, purpose, blind,
-               coalesce(label, (select class from current_labels c where c.sample_id = leased.sample_id)), batch_id, leased_by, holder
-             from leased
-           )
-           select l.lease_id, s.external_id as sample, l.sample_id as "sample_id!", l.purpose as "purpose!",
-             l.blind as "blind!", l.leased_until, l.batch_id
-           from leased l join samples s on s.id = l.sample_id"#,
-        item,
-        before,
-        minutes
-    )
-    .fetch_optional(tx)
-    .await?;
-    row.map(DrawnItem::try_from).transpose()
-}
-
-/// Asks for the answer to a known sample again.
-pub(super) async fn reopen_gold(
-    tx: &mut PgConnection,
-    lease: Option<Uuid>,
-    minutes: i32,
-) -> Result<Option<DrawnItem>> {
-    let item = sqlx::query_scalar!(
-        "update queue_items set state = 'open', done_at = null where lease_id = $1 and purpose = 'gold' returning id",
-        lease
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    match item {
-        Some(item) => lease_again(tx, item, lease, minutes).await,
-        None => Ok(None),
     }
 }

@@ -57,7 +57,6 @@ static ASSETS: &[Asset] = assets![
     "js/messages.js",
     "js/outbox.js",
     "js/people.js",
-    "js/work.js",
     "js/picker.js",
     "js/pinyin-table.js",
     "js/pinyin.js",
@@ -74,6 +73,7 @@ static ASSETS: &[Asset] = assets![
     "js/undoing.js",
     "js/waiting.js",
     "js/walk.js",
+    "js/work.js",
     "sieve.svg",
 ];
 
