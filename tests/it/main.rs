@@ -18,8 +18,6 @@ mod audit_beside;
 mod browser;
 mod bulk;
 mod card;
-mod card;
-mod guides;
 mod guides;
 mod imports;
 mod jobs;
