@@ -51,6 +51,8 @@ create table bulk_action_samples (
     class_before    text,
     -- given a label, or newly excluded
     changed         boolean not null,
+    -- what waited for a first look and was taken out of the queue
+    queue_item      bigint,
     primary key (bulk_id, sample_id)
 );
 create index bulk_action_samples_sample on bulk_action_samples (sample_id);
@@ -74,7 +76,8 @@ create or replace function retract_review() returns trigger language plpgsql as 
 begin
     -- something that was said later stays
     update review_status s set review_id = l.said_by, decision = l.decision
-        from last_said(s.sample_id) l where s.review_id = new.review_id;
+        from reviews v cross join lateral last_said(v.sample_id) l
+        where v.id = new.review_id and s.sample_id = v.sample_id and s.review_id = v.id;
     delete from review_status s where s.review_id = new.review_id;
     return null;
 end $$;

@@ -378,6 +378,18 @@ impl Store {
             restate(&mut tx, id, row.seq).await?;
             undone
         };
+        // back into the queue, unless somebody decided or it waits again already
+        sqlx::query!(
+            "update queue_items q set state = 'open', done_at = null from bulk_action_samples b
+             where b.bulk_id = $1 and q.id = b.queue_item and q.state = 'done'
+               and not exists (select from review_status r where r.sample_id = b.sample_id and r.decision <> 'unsure')
+               and not exists (select from exclusions x where x.sample_id = b.sample_id and x.lifted_at is null)
+               and not exists (select from queue_items o
+                 where o.sample_id = b.sample_id and o.state = 'open' and o.purpose <> 'gold')",
+            id
+        )
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(Some(undone))
     }
@@ -484,6 +496,24 @@ impl BulkPass {
             .await?;
             labels.cast_signed()
         };
+        // nobody needs to look for a first time; who holds a sample just now goes on
+        sqlx::query!(
+            "with done as (
+               update queue_items q set state = 'done', done_at = now() from bulk_action_samples b
+               where b.bulk_id = $1 and b.sample_id > $2 and b.sample_id <= $3 and q.sample_id = b.sample_id
+                 and q.state = 'open' and q.purpose = 'first' and (q.leased_until is null or q.leased_until < now())
+                 and ($4 or b.changed or b.class_before = coalesce($5, b.class_before))
+               returning q.id, q.sample_id)
+             update bulk_action_samples b set queue_item = d.id from done d
+             where b.bulk_id = $1 and b.sample_id = d.sample_id",
+            id,
+            self.after,
+            upto,
+            self.bulk.action == BulkAction::Exclude,
+            self.bulk.class
+        )
+        .execute(&mut *self.tx)
+        .await?;
         self.bulk.n_changed += changed;
         self.after = upto;
         Ok(part.n)

@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for SampleSet {
 
 /// One tile of a grid.
 #[derive(Clone, Debug, Serialize, FromRow, ToSchema)]
-pub struct Tile {
+pub struct GridTile {
     /// Internal id.
     pub sample_id: i64,
     pub external_id: String,
@@ -175,14 +175,20 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::push_set`].
-    pub async fn tiles(&self, dataset: Uuid, set: &SampleSet, after: i64, limit: i64) -> Result<Page<Tile>> {
+    pub async fn set_tiles(
+        &self,
+        dataset: Uuid,
+        set: &SampleSet,
+        after: i64,
+        limit: i64,
+    ) -> Result<Page<GridTile>> {
         let place = place(set);
         let mut q = QueryBuilder::new(TILE);
         q.push(place).push("::bigint as place");
         self.push_set(&mut q, dataset, set).await?;
         q.push(" and ").push(place).push(" > ").push_bind(after);
         q.push(" order by ").push(place).push(" limit ").push_bind(limit + 1);
-        let tiles: Vec<Tile> = q.build_query_as().fetch_all(&self.pool).await?;
+        let tiles: Vec<GridTile> = q.build_query_as().fetch_all(&self.pool).await?;
         Ok(Page::cut(tiles, limit, |t| t.place.to_string()))
     }
 

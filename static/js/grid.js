@@ -1,10 +1,11 @@
 // The grid: pick tiles by mouse or keyboard, see what a decision would change, make it, take it back. More
 // tiles come as the page is scrolled; what is picked stays picked.
 import { post, uuid } from "./api.js";
+import { classes } from "./classes.js";
 import { onKey } from "./keys.js";
 import { localTimes } from "./main.js";
 import { count, number, t } from "./messages.js";
-import { classes, picker } from "./picker.js";
+import { picker } from "./picker.js";
 import { jobLine } from "./progress.js";
 
 const root = document.getElementById("grid-page");
@@ -114,7 +115,7 @@ function move(key, event) {
   return true;
 }
 
-const choice = bar && picker(bar, api, (id, name) => act("relabel", id, name));
+const choice = bar && picker(bar, api, { choose: ([c]) => act("relabel", c.id, c.name) });
 if (bar) (window.requestIdleCallback ?? setTimeout)(() => classes(api).catch(() => {}));
 
 onKey((key, event) => {
@@ -177,7 +178,7 @@ async function surely(url, body) {
 const verb = (action, name, n) => t(`js.bulk_${action}`, { name: name ?? "", n: count("js.bulk_n", n) });
 
 async function ask(action, name, preview) {
-  const labels = new Map((await classes(api)).map((c) => [c.id, [c.above, c.name].filter(Boolean).join(" / ")]));
+  const labels = new Map((await classes(api)).leaves.map((c) => [c.id, [c.above, c.name].filter(Boolean).join(" / ")]));
   document.getElementById("confirm-title").textContent = verb(action, name, preview.samples);
   const notes = [t("js.bulk_changes", { n: number(preview.changes) })];
   if (preview.settled) notes.push(count("js.bulk_settled", preview.settled));

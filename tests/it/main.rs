@@ -38,5 +38,8 @@ mod rules;
 mod scan_issues;
 mod scans;
 mod settings;
+mod snapshots;
+mod security;
 mod support;
+mod trail;
 mod webhooks;

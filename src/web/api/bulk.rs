@@ -13,7 +13,7 @@ use crate::jobs::Services;
 use crate::jobs::bulk::BulkBegun;
 use crate::store::bulk::{Bulk, BulkFilter, BulkPreview, NewBulk};
 use crate::store::jobs::Job;
-use crate::store::sets::{SampleSet, Selection, Tile};
+use crate::store::sets::{GridTile, SampleSet, Selection};
 use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Json, JsonOrDefault, Path, Query};
@@ -128,18 +128,18 @@ fn too_many(field: &str, most: usize) -> Problem {
 /// Suspects in the order of review or of the kind of issue, the others in the order in which they came in.
 #[utoipa::path(get, path = "/datasets/{dataset}/grid", tag = "bulk",
     params(("dataset" = String, Path, description = "Id or name"), SetParam, PageParams),
-    responses((status = 200, description = "A page", body = Paged<Tile>)))]
+    responses((status = 200, description = "A page", body = Paged<GridTile>)))]
 async fn grid(
     State(services): State<Services>,
     Path(dataset): Path<String>,
     Query(SetParam { set }): Query<SetParam>,
     paging: Paging,
-) -> Result<axum::Json<Paged<Tile>>, Problem> {
+) -> Result<axum::Json<Paged<GridTile>>, Problem> {
     let set: SampleSet =
         serde_json::from_str(&set).map_err(|e| Problem::invalid("set", "bad_set", e.to_string()))?;
     let dataset = services.store.dataset(&dataset).await?;
     let after: i64 = paging.after("tiles")?.unwrap_or(0);
-    let page = services.store.tiles(dataset.id, &set, after, paging.limit).await?;
+    let page = services.store.set_tiles(dataset.id, &set, after, paging.limit).await?;
     Ok(axum::Json(Paged::of("tiles", page)))
 }
 

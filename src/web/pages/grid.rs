@@ -17,7 +17,7 @@ use super::{Reader, address, render};
 use crate::domain::{IssueKind, RunState, Taxonomy};
 use crate::jobs::Services;
 use crate::store::bulk::Bulk;
-use crate::store::sets::{SampleSet, Tile};
+use crate::store::sets::{GridTile, SampleSet};
 
 const ON_A_PAGE: i64 = 60;
 /// Decisions in bulk that are listed.
@@ -74,7 +74,7 @@ pub(super) struct DoneView {
 }
 
 impl TileView {
-    pub(super) fn of(page: &Reader, dataset: &str, taxonomy: &Taxonomy, t: &Tile) -> Self {
+    pub(super) fn of(page: &Reader, dataset: &str, taxonomy: &Taxonomy, t: &GridTile) -> Self {
         let lang = page.lang;
         let media = |kind: &str| format!("/{kind}/{}/{}", address::part(dataset), t.sample_id);
         let status = if t.excluded { "excluded" } else { status_of(t.decision.as_deref()) };
@@ -190,10 +190,10 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
-    let taxonomy = store.taxonomy(dataset.id).await?;
+    let taxonomy = store.taxonomy_of(&dataset).await?;
     let (set, kept) = set_of(&page);
     let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
-    let got = store.tiles(dataset.id, &set, after, ON_A_PAGE).await?;
+    let got = store.set_tiles(dataset.id, &set, after, ON_A_PAGE).await?;
     // what fits on one page needs no counting
     let whole = after == 0 && got.next.is_none();
     let n = if whole { got.items.len() as i64 } else { store.set_size(dataset.id, &set).await? };

@@ -70,8 +70,8 @@ pub(super) async fn show(
 ) -> Result<Response, PageError> {
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
-    let taxonomy = store.taxonomy(dataset.id).await?;
-    let scan = store.latest_scan(dataset.id).await?;
+    let taxonomy = store.taxonomy_of(&dataset).await?;
+    let scan = store.latest_scan_head(dataset.id).await?;
     let map = store.latest_map(dataset.id).await?;
     let lang = page.lang;
     let dataset_href = address::dataset(&dataset.name);
