@@ -1,6 +1,10 @@
 //! What the card of one sample shows beside the sample itself: the finding with its evidence, tiles of other
 //! samples, good examples of classes. A handful of statements, each by index.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{FromRow, QueryBuilder};
@@ -61,6 +65,35 @@ pub struct Example {
 /// whatever the size of the class, so many rows are read.
 const CHOSEN_FROM: i64 = 40;
 
+/// Examples read of a class: three to show, and as many as the sample and its twelve neighbours may take away.
+const READ: i64 = 16;
+/// For so long an example may be shown that is none any more: most cards then cost no statement for them.
+const FRESH: Duration = Duration::from_secs(60);
+/// Classes whose examples are kept, some 4 KB each.
+const KEPT: usize = 4096;
+
+/// Examples by scan and class, with the moment when they were read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept(Arc<Mutex<HashMap<(Uuid, String), Read>>>);
+
+type Read = (Instant, Arc<[Example]>);
+
+impl Kept {
+    fn get(&self, scan: Uuid, class: &str) -> Option<Arc<[Example]>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, examples) = kept.get(&(scan, class.to_owned()))?;
+        (at.elapsed() < FRESH).then(|| examples.clone())
+    }
+
+    fn put(&self, scan: Uuid, class: &str, examples: Arc<[Example]>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert((scan, class.to_owned()), (Instant::now(), examples));
+    }
+}
+
 impl Store {
     /// `None` when no scan has looked at the sample, or there is none.
     pub async fn evidence(&self, dataset: Uuid, sample: i64) -> Result<Option<Evidence>> {
@@ -100,17 +133,41 @@ impl Store {
         .await?)
     }
 
-    /// Up to `most` good examples of each class: verified labels first, then those that the scan doubts least.
-    /// None of `but`, none in which the scan found anything (so none that has a near-duplicate), none that is
-    /// excluded or waits for another look.
+    /// Up to `most` (at most 3) good examples of each class: verified labels first, then those that the scan
+    /// doubts least. None of `but`, none in which the scan found anything (so none that has a near-duplicate),
+    /// none that is excluded or waits for another look. Up to a minute old.
     pub async fn examples(
         &self,
         dataset: Uuid,
         scan: Uuid,
         classes: &[String],
         but: &[i64],
-        most: i64,
+        most: usize,
     ) -> Result<Vec<Example>> {
+        let mut found: Vec<Option<Arc<[Example]>>> =
+            classes.iter().map(|class| self.examples.get(scan, class)).collect();
+        let unread: Vec<String> = classes
+            .iter()
+            .zip(&found)
+            .filter(|(_, of)| of.is_none())
+            .map(|(class, _)| class.clone())
+            .collect();
+        if !unread.is_empty() {
+            let read = self.read_examples(dataset, scan, &unread).await?;
+            for (class, of) in classes.iter().zip(&mut found).filter(|(_, of)| of.is_none()) {
+                let examples: Arc<[Example]> = read.iter().filter(|e| e.class == *class).cloned().collect();
+                self.examples.put(scan, class, examples.clone());
+                *of = Some(examples);
+            }
+        }
+        let shown = |of: &Arc<[Example]>| -> Vec<Example> {
+            of.iter().filter(|e| !but.contains(&e.sample_id)).take(most).cloned().collect()
+        };
+        Ok(found.iter().flatten().flat_map(shown).collect())
+    }
+
+    /// As many of each class that some are left when a sample and its neighbours are taken away.
+    async fn read_examples(&self, dataset: Uuid, scan: Uuid, classes: &[String]) -> Result<Vec<Example>> {
         Ok(sqlx::query_as!(
             Example,
             r#"select w.class as "class!", e.id as "sample_id!", e.external_id as "external_id!", e.title as "title!",
@@ -121,27 +178,26 @@ impl Store {
                  from (
                    (select c.sample_id from current_labels c
                     where c.dataset_id = $1 and c.class = w.class and c.source in ('annotator', 'consensus', 'adjudicated')
-                    order by c.decided_at desc limit $6)
+                    order by c.decided_at desc limit $5)
                    union
                    (select f.sample_id from findings f
-                    where f.scan_id = $2 and f.given_class = w.class order by f.rank desc limit $6)) x
+                    where f.scan_id = $2 and f.given_class = w.class order by f.rank desc limit $5)) x
                  join samples s on s.id = x.sample_id
                  join current_labels c on c.sample_id = x.sample_id
                  join findings f on f.scan_id = $2 and f.sample_id = x.sample_id
                  left join verifications v on v.sample_id = x.sample_id
-                 where s.dataset_id = $1 and c.class = w.class and s.id <> all($4)
+                 where s.dataset_id = $1 and c.class = w.class
                    and case when v.state is null then not f.flagged
                      else v.state in ('verified', 'gold') and v.class = w.class end
                    and not exists (select from finding_issues i
                      where i.scan_id = $2 and i.sample_id = x.sample_id and i.kind <> 'label')
                    and not exists (select from exclusions o where o.sample_id = x.sample_id and o.lifted_at is null)
-                 order by verified desc, has_media desc, f.rank desc limit $5) e
+                 order by verified desc, has_media desc, f.rank desc limit $4) e
                order by w.n, e.verified desc, e.has_media desc, e.rank desc"#,
             dataset,
             scan,
             classes,
-            but,
-            most,
+            READ,
             CHOSEN_FROM
         )
         .fetch_all(&self.pool)

@@ -100,6 +100,19 @@ impl Store {
         .await?)
     }
 
+    /// The guides of those of `classes` that have one, as they stand.
+    pub async fn guides_of(&self, dataset: Uuid, classes: &[String]) -> Result<Vec<Guide>> {
+        Ok(sqlx::query_as!(
+            Guide,
+            "select distinct on (class) class, version, markdown, boundary, author, reason, created_at from guides
+             where dataset_id = $1 and class = any($2) order by class, version desc",
+            dataset,
+            classes
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// One version of it.
     pub async fn guide_version(&self, dataset: Uuid, class: &str, version: i32) -> Result<Guide> {
         sqlx::query_as!(

@@ -119,6 +119,7 @@ impl<T> Page<T> {
 pub struct Store {
     pub(crate) pool: PgPool,
     taxonomies: taxonomies::Kept,
+    examples: cards::Kept,
 }
 
 impl Store {
@@ -150,7 +151,7 @@ impl Store {
             .connect(url)
             .await?;
         MIGRATOR.run(&pool).await?;
-        Ok(Self { pool, taxonomies: taxonomies::Kept::default() })
+        Ok(Self { pool, taxonomies: taxonomies::Kept::default(), examples: cards::Kept::default() })
     }
 
     /// Ok when the database answers.

@@ -201,3 +201,108 @@ async fn names_that_change_are_shown() {
     assert_eq!(other.taxonomy_of(&after).await.unwrap().name("cat", "en"), "Tomcat");
     other.pool().close().await;
 }
+
+/// Draws a sample for `author` (`local` is who the pages see) and returns its item.
+async fn draw(app: &TestApp, author: &str, purpose: &str) -> Value {
+    let body = json!({"holder": Uuid::now_v7(), "count": 1, "author": author});
+    let answer = app.post_json("/api/v1/datasets/d/queue/draw", &body).await;
+    let item = answer.json()["items"][0].clone();
+    assert_eq!(item["purpose"], purpose, "{item}");
+    item
+}
+
+async fn decide(app: &TestApp, author: &str, item: &Value, class: &str, comment: &str) {
+    let body = json!({"client_id": Uuid::now_v7(), "author": author, "lease_id": item["lease_id"],
+        "decision": "relabel", "class": class, "comment": comment});
+    let path = format!("/api/v1/datasets/d/samples/{}/reviews", item["sample"].as_str().unwrap());
+    assert_eq!(app.post_json(&path, &body).await.status, 201);
+}
+
+/// s0, given cat and suggested ski, is the only suspect; everything is looked at twice.
+async fn twice(hide_model: bool) -> TestApp {
+    let app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("d", 10).await;
+    let ids = app.sample_ids(dataset).await;
+    app.scan_with(dataset, 1, |_, f| {
+        f.neighbours = vec![Neighbour { sample_id: ids[1], similarity: 0.9 }];
+        f.candidates = [("ski", 0.7), ("cat", 0.2), ("dog", 0.1)]
+            .map(|(class, p)| Candidate { class: class.into(), p })
+            .into();
+    })
+    .await;
+    let policy = json!({"double_check": "all", "blind": true, "hide_model": hide_model});
+    let request = axum::http::Request::put("/api/v1/datasets/d/policy")
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from(policy.to_string()))
+        .unwrap();
+    assert_eq!(app.send(request).await.status, 200);
+    app
+}
+
+/// What is said of people in the first look: none of it may be in the page of the second.
+const SAID: [&str; 5] = ["zoe-first", "pool-comment", "SWIM", "\"swim\"", "status relabelled"];
+
+#[tokio::test]
+async fn a_blind_second_look_gives_nothing_away() {
+    for hide_model in [false, true] {
+        let app = twice(hide_model).await;
+        let first = draw(&app, "zoe-first", "review").await;
+        decide(&app, "zoe-first", &first, "swim", "pool-comment").await;
+        let open = html(&app, "/datasets/d/samples/s0").await;
+        assert!(SAID.iter().all(|w| open.contains(w)), "who browses sees it all");
+
+        let item = draw(&app, "local", "second_look").await;
+        let page = html(&app, &format!("/datasets/d/review/{}", item["lease_id"].as_str().unwrap())).await;
+        for word in SAID {
+            assert!(!page.contains(word), "{word} is in the page (hide_model: {hide_model})");
+        }
+        assert!(page.contains("data-purpose=\"second_look\"") && page.contains("data-blind=\"true\""));
+        let keep = page.split("data-decision=\"keep\"").nth(1).unwrap().split('>').next().unwrap();
+        assert!(keep.contains("data-id=\"cat\""), "the label that the first look began with: {keep}");
+        for word in ["SKI", "data-candidate", "data-suggestion", "The model", "field-votes"] {
+            assert_eq!(
+                page.contains(word),
+                !hide_model && word != "field-votes",
+                "{word}, hidden: {hide_model}"
+            );
+        }
+        // the neighbour is there, whoever may be heard
+        assert!(page.contains("samples/s1\""));
+    }
+}
+
+#[tokio::test]
+async fn who_settles_sees_both_looks_and_the_model() {
+    let app = twice(true).await;
+    let first = draw(&app, "zoe-first", "review").await;
+    decide(&app, "zoe-first", &first, "swim", "pool-comment").await;
+    let second = draw(&app, "max-second", "second_look").await;
+    decide(&app, "max-second", &second, "dog", "").await;
+    let item = draw(&app, "local", "adjudicate").await;
+    let page = html(&app, &format!("/datasets/d/review/{}", item["lease_id"].as_str().unwrap())).await;
+    let looks = page.split("class=\"looks\"").nth(1).unwrap().split("</ul>").next().unwrap();
+    assert_eq!(looks.matches("<li>").count(), 3, "two people and the model: {looks}");
+    let takes: Vec<&str> =
+        looks.split("data-class=\"").skip(1).map(|b| b.split('"').next().unwrap()).collect();
+    assert_eq!(takes, ["swim", "dog"]);
+    assert!(looks.contains("pool-comment") && looks.contains("SKI"));
+    // under a blind policy not even the history tells whose they are
+    assert!(!page.contains("zoe-first") && !page.contains("max-second"));
+}
+
+#[tokio::test]
+async fn a_lease_is_its_holders_and_ends_with_the_decision() {
+    let app = twice(false).await;
+    let path = |item: &Value| format!("/datasets/d/review/{}", item["lease_id"].as_str().unwrap());
+    let foreign = draw(&app, "zoe-first", "review").await;
+    app.get(&path(&foreign)).await.problem(410, "lease_gone");
+    decide(&app, "zoe-first", &foreign, "swim", "").await;
+    let own = draw(&app, "local", "second_look").await;
+    assert_eq!(app.get(&path(&own)).await.status, 200);
+    decide(&app, "local", &own, "swim", "").await;
+    app.get(&path(&own)).await.problem(410, "lease_gone");
+    app.get(&format!("/datasets/d/review/{}", Uuid::now_v7())).await.problem(410, "lease_gone");
+    // agreed by two: a good example of a swimmer, and s0 is none of cats
+    let page = html(&app, "/datasets/d/samples/s0").await;
+    assert!(page.contains("status relabelled"));
+}

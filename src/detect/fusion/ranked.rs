@@ -14,8 +14,8 @@ use super::transition::Transition;
 
 /// Of the log-odds.
 const HALF: f32 = 0.5;
-/// Probabilities are kept in steps of this, rounded down, so that they never add up to more than 1.
-const STEP: f32 = 1e-4;
+/// Probabilities are kept in so many steps, rounded down, so that they never add up to more than 1.
+const STEPS: f32 = 1e4;
 
 /// (N, width) the likeliest classes of each sample, likeliest first, the given one always among them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,7 +59,7 @@ impl Ranked {
                 row.swap(at, width - 1);
             }
             for ((class, p), kept) in classes.iter_mut().zip(out).zip(row) {
-                (*class, *p) = (kept.0, (kept.1 / STEP).floor() * STEP);
+                (*class, *p) = (kept.0, (kept.1 * STEPS).floor() / STEPS);
             }
         });
         Self { width, classes, p: out }

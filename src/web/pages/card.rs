@@ -24,6 +24,7 @@ use super::{Reader, address};
 use crate::domain::{Purpose, Taxonomy};
 use crate::store::cards::{Evidence, Example, Tile};
 use crate::store::datasets::Dataset;
+use crate::store::guides::Guide;
 use crate::store::looks::EarlierLook;
 use crate::store::queue::Lease;
 use crate::store::reviews::HistoryEntry;
@@ -70,13 +71,15 @@ pub(crate) struct Facts {
     /// Neighbours and near-duplicates.
     pub(crate) tiles: Vec<Tile>,
     pub(crate) examples: Vec<Example>,
+    /// Of the classes between which the label stands.
+    pub(crate) guides: Vec<Guide>,
     pub(crate) history: Vec<HistoryEntry>,
     /// For whoever settles them.
     pub(crate) looks: Vec<EarlierLook>,
 }
 
 impl Facts {
-    /// Four statements, five where the taxonomy is not in memory, besides those for `dataset` and `sample`.
+    /// Five statements, six where the taxonomy is not in memory, besides those for `dataset` and `sample`.
     /// `label`: what is to be shown as the sample's label; `None`: its current one.
     pub(crate) async fn load(
         store: &Store,
@@ -95,6 +98,7 @@ impl Facts {
             label: None,
             tiles: Vec::new(),
             examples: Vec::new(),
+            guides: Vec::new(),
             looks: Vec::new(),
         };
         facts.hide(sight, label);
@@ -105,6 +109,7 @@ impl Facts {
             ids.push(facts.sample.id);
             let of: Vec<String> = others::shown_classes(&facts).into_iter().map(|c| c.1).collect();
             facts.examples = store.examples(facts.dataset.id, e.scan_id, &of, &ids, others::EXAMPLES).await?;
+            facts.guides = store.guides_of(facts.dataset.id, &of).await?;
         }
         Ok(facts)
     }

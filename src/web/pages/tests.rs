@@ -23,6 +23,7 @@ use crate::domain::{
 use crate::domain::{Field, Gap, Health, Issue, IssueKind, JobKind, JobState, LabelCount, LabelSource, Note};
 use crate::store::cards::{Evidence, Example, Tile};
 use crate::store::datasets::{ClassCount, Dataset, DatasetCounts};
+use crate::store::guides::Guide;
 use crate::store::imports::ImportError;
 use crate::store::issues::ClusterMember;
 use crate::store::jobs::Job;
@@ -332,6 +333,15 @@ fn card_facts(
         }),
         sight,
         tiles: if finding.is_some() { (0..10).map(tile).collect() } else { vec![] },
+        guides: vec![Guide {
+            class: "eye".into(),
+            version: 2,
+            markdown: "Shadow, liner and lashes, **step by step**.".into(),
+            boundary: "Lips alone are not eyes.".into(),
+            author: "grace".into(),
+            reason: String::new(),
+            created_at: at(9),
+        }],
         examples: (0..3).flat_map(|i| [example("eye", i), example("dog", i + 10)]).collect(),
         history: vec![
             entry("label", "import", &["eye"], ""),
@@ -778,6 +788,7 @@ fn a_blind_card_holds_nothing_of_earlier_decisions_and_where_asked_nothing_of_th
         words.iter().filter(|w| html.contains(**w)).map(|w| (*w).to_owned()).collect()
     };
     let all = show("eye", true, true);
+    assert!(all.contains("<strong>step by step</strong>") && all.contains("Lips alone are not eyes."));
     assert_eq!(holds(&all, &of_people).len(), of_people.len(), "{:?}", holds(&all, &of_people));
     assert_eq!(holds(&all, &of_model).len(), of_model.len(), "{:?}", holds(&all, &of_model));
     let blind = show("eye", false, true);

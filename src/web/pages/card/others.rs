@@ -2,13 +2,14 @@
 
 use super::Facts;
 use super::evidence::{side, side_name};
-use crate::domain::{Issue, Taxonomy};
+use crate::domain::{Issue, SafeHtml, Taxonomy};
 use crate::store::cards::{Evidence, Tile};
+use crate::store::guides::Guide;
 use crate::web::pages::names::ClassName;
 use crate::web::pages::{Reader, address};
 
 /// Of each class.
-pub(super) const EXAMPLES: i64 = 3;
+pub(super) const EXAMPLES: usize = 3;
 
 /// A picture that plays when it is pointed at.
 pub(crate) struct TileView {
@@ -31,6 +32,10 @@ pub(crate) struct ClassView {
     pub(crate) side: &'static str,
     pub(crate) side_name: String,
     pub(crate) class: ClassName,
+    /// Where there is a guide: what belongs to the class, and where it ends.
+    pub(crate) definition: Option<SafeHtml>,
+    pub(crate) boundary: Option<SafeHtml>,
+    pub(crate) guide_href: String,
     pub(crate) examples: Vec<TileView>,
 }
 
@@ -121,7 +126,11 @@ pub(super) fn duplicate_tiles(page: &Reader, facts: &Facts) -> Vec<TileView> {
 pub(super) fn classes(page: &Reader, facts: &Facts) -> Vec<ClassView> {
     shown_classes(facts)
         .into_iter()
-        .map(|(side, class)| ClassView {
+        .map(|(side, class)| (side, facts.guides.iter().find(|g| g.class == class), class))
+        .map(|(side, guide, class)| ClassView {
+            definition: guide.map(Guide::definition_html).filter(|html| !html.is_empty()),
+            boundary: guide.map(Guide::boundary_html).filter(|html| !html.is_empty()),
+            guide_href: format!("{}/guide/{}", address::dataset(&facts.dataset.name), address::part(&class)),
             side,
             side_name: side_name(page, side),
             class: ClassName::of(&facts.taxonomy, &class, page.lang),
