@@ -55,7 +55,7 @@ const lines = (list) => `\n${list.join("\n")}\n`;
 const SLICE = 400;
 const pause = () => new Promise((go) => setTimeout(go));
 
-export async function index(nodes, read) {
+async function index(nodes, read) {
   const byId = new Map(nodes.map((n) => [n.id, n]));
   const inner = new Set(nodes.map((n) => n.parent).filter((p) => p != null));
   const name = (n) => n.names?.[lang] || n.names?.en || n.id;
