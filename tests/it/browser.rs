@@ -134,7 +134,10 @@ async fn reviewing_in_a_browser() {
         if axe.is_file() {
             arguments.extend(["--axe".into(), axe.into_os_string()]);
         } else {
-            assert!(std::env::var_os("CI").is_none(), "CI must have axe-core: scripts/setup --test brings it");
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "CI must have axe-core: scripts/setup --test brings it"
+            );
         }
         arguments
     })
