@@ -39,5 +39,7 @@ mod scan_issues;
 mod scans;
 mod settings;
 mod snapshots;
+mod security;
 mod support;
+mod trail;
 mod webhooks;
