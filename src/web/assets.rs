@@ -41,9 +41,9 @@ static ASSETS: &[Asset] = assets![
     "js/deck.js",
     "js/desk.js",
     "js/docs.js",
-    "js/guide.js",
     "js/frame.js",
     "js/grid.js",
+    "js/guide.js",
     "js/holder.js",
     "js/import.js",
     "js/job.js",
@@ -57,7 +57,6 @@ static ASSETS: &[Asset] = assets![
     "js/messages.js",
     "js/outbox.js",
     "js/people.js",
-    "js/work.js",
     "js/picker.js",
     "js/pinyin-table.js",
     "js/pinyin.js",
@@ -74,6 +73,7 @@ static ASSETS: &[Asset] = assets![
     "js/undoing.js",
     "js/waiting.js",
     "js/walk.js",
+    "js/work.js",
     "sieve.svg",
 ];
 
