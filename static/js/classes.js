@@ -9,7 +9,7 @@ const GUESSED = 6; // what fits worse than this has gaps: then slips may have be
 const loaded = new Map();
 const indexed = new Map();
 
-// { all, leaves, byId }; read once for each dataset and page, indexed once for each taxonomy.
+// { leaves, ranked, byId }; read once for each dataset and page, indexed once for each taxonomy.
 export function classes(api) {
   if (!loaded.has(api)) {
     const made = get(`${api}/taxonomy`).then(async ({ hash, nodes }) => {
@@ -55,7 +55,7 @@ const lines = (list) => `\n${list.join("\n")}\n`;
 const SLICE = 400;
 const pause = () => new Promise((go) => setTimeout(go));
 
-export async function index(nodes, read) {
+async function index(nodes, read) {
   const byId = new Map(nodes.map((n) => [n.id, n]));
   const inner = new Set(nodes.map((n) => n.parent).filter((p) => p != null));
   const name = (n) => n.names?.[lang] || n.names?.en || n.id;
@@ -79,7 +79,7 @@ export async function index(nodes, read) {
     }
     return paths.get(id);
   };
-  const leafOf = (n, order) => {
+  const leafOf = (n) => {
     const own = [...new Set([name(n), ...Object.values(n.names ?? {}), n.id].map((s) => s.normalize("NFKC").toLowerCase()))];
     const pinyin = spelled(n);
     const over = above(n.parent);
@@ -87,7 +87,6 @@ export async function index(nodes, read) {
     const masks = parts.map(mask);
     return {
       id: n.id,
-      order,
       name: name(n),
       above: over.path,
       own: lines(own),
@@ -99,16 +98,17 @@ export async function index(nodes, read) {
       signs: signs(own.join("")) | over.signs,
       parts,
       masks,
-      length: name(n).length,
     };
   };
   const leaves = [];
   for (const n of nodes) {
     if (inner.has(n.id)) continue;
-    leaves.push(leafOf(n, leaves.length));
+    leaves.push(leafOf(n));
     if (leaves.length % SLICE === 0) await pause();
   }
-  return { leaves, byId: new Map(leaves.map((c) => [c.id, c])) };
+  // what is shorter fits better, where all else is equal
+  const ranked = leaves.toSorted((a, b) => a.name.length - b.name.length);
+  return { leaves, ranked, byId: new Map(leaves.map((c) => [c.id, c])) };
 }
 
 // The letters of `word` in this order within `text`: how much wider than the word, else -1.
@@ -196,7 +196,7 @@ function guess(c, word) {
 }
 
 // The best `limit` classes for what was typed; recent ones (ids, newest first) come first among equals.
-export function search({ leaves, byId }, typed, recent = [], limit = 40) {
+export function search({ leaves, ranked, byId }, typed, recent = [], limit = 40) {
   const texts = typed.normalize("NFKC").toLowerCase().split(/[\s/,，、]+/).filter(Boolean);
   const place = new Map(recent.map((id, i) => [id, i]));
   if (!texts.length) {
@@ -214,23 +214,30 @@ export function search({ leaves, byId }, typed, recent = [], limit = 40) {
         score += how(c, w);
         if (score === Infinity) break;
       }
-      if (score !== Infinity) found.push([score, c]);
+      if (score !== Infinity) found.push([place.has(c.id) ? score - 1 / (2 + place.get(c.id)) : score, c]);
     }
     return found;
   };
-  let found = rank(fit, leaves);
+  let found = rank(fit, ranked);
   if (!found.some(([score]) => score < GUESSED * words.length))
     found = rank((c, w) => {
       const fits = fit(c, w);
       return fits < GUESSED ? fits : Math.min(fits, guess(c, w));
-    }, leaves);
-  if (found.length > 4 * limit) {
-    const worst = Float64Array.from(found, ([score]) => score).sort()[limit - 1];
-    found = found.filter(([score]) => score <= worst);
+    }, ranked);
+  return best(found, limit);
+}
+
+// The first `limit` by score, those of one score in the order they came in: without sorting thousands.
+function best(found, limit) {
+  const groups = new Map();
+  for (const [score, c] of found) {
+    if (!groups.has(score)) groups.set(score, []);
+    groups.get(score).push(c);
   }
-  const last = recent.length;
-  found.sort(
-    ([a, x], [b, y]) => a - b || (place.get(x.id) ?? last) - (place.get(y.id) ?? last) || x.length - y.length || x.order - y.order,
-  );
-  return found.slice(0, limit).map(([, c]) => c);
+  const out = [];
+  for (const score of [...groups.keys()].sort((a, b) => a - b)) {
+    out.push(...groups.get(score).slice(0, limit - out.length));
+    if (out.length >= limit) break;
+  }
+  return out;
 }

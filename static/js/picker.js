@@ -5,7 +5,7 @@ import { count, t } from "./messages.js";
 const RECENT = 12;
 
 const recentKey = (api) => `tamis.recent.${api}`;
-export function recent(api) {
+function recent(api) {
   try {
     return JSON.parse(localStorage.getItem(recentKey(api)) || "[]");
   } catch {

@@ -37,6 +37,7 @@ def run(browser, args, shots: Path) -> None:
         desk.fill()
         desk.undo_of_fifty()
         desk.by_key()
+        desk.player()
         desk.candidates()
         desk.comments_and_skips()
         Keys(desk).all()
