@@ -1,10 +1,11 @@
 // The grid: pick tiles by mouse or keyboard, see what a decision would change, make it, take it back. More
 // tiles come as the page is scrolled; what is picked stays picked.
 import { post, uuid } from "./api.js";
+import { classes } from "./classes.js";
 import { onKey } from "./keys.js";
 import { localTimes } from "./main.js";
 import { count, number, t } from "./messages.js";
-import { classes, picker } from "./picker.js";
+import { picker, remember } from "./picker.js";
 import { jobLine } from "./progress.js";
 
 const root = document.getElementById("grid-page");
@@ -114,7 +115,12 @@ function move(key, event) {
   return true;
 }
 
-const choice = bar && picker(bar, api, (id, name) => act("relabel", id, name));
+const choice = bar && picker(bar, api, {
+  choose([chosen]) {
+    remember(api, [chosen.id]);
+    act("relabel", chosen.id, chosen.name);
+  },
+});
 if (bar) (window.requestIdleCallback ?? setTimeout)(() => classes(api).catch(() => {}));
 
 onKey((key, event) => {
