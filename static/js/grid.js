@@ -183,7 +183,7 @@ async function surely(url, body) {
 const verb = (action, name, n) => t(`js.bulk_${action}`, { name: name ?? "", n: count("js.bulk_n", n) });
 
 async function ask(action, name, preview) {
-  const labels = new Map((await classes(api)).map((c) => [c.id, [c.above, c.name].filter(Boolean).join(" / ")]));
+  const labels = new Map((await classes(api)).leaves.map((c) => [c.id, [c.above, c.name].filter(Boolean).join(" / ")]));
   document.getElementById("confirm-title").textContent = verb(action, name, preview.samples);
   const notes = [t("js.bulk_changes", { n: number(preview.changes) })];
   if (preview.settled) notes.push(count("js.bulk_settled", preview.settled));
