@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::rerank::{Errors, learning};
 use super::{JobError, Services};
 use crate::detect::agreement;
-pub use crate::detect::agreement::Agreement as Measured;
+pub use crate::detect::agreement::{Agreement as Measured, Interval, Undefined};
 use crate::detect::annotators::{Vote, Votes};
 use crate::detect::fusion::ErrorCount;
 use crate::detect::value::{Known, Reviewer, outlook, wilson};
@@ -254,7 +254,7 @@ fn agreement_of(looks: &[Look], classes: &[String], lead: bool) -> AgreementRepo
         })
         .collect();
     let checked = Votes::new(&votes, samples.len(), names.len(), classes.len()).ok();
-    let none = Measured { samples: 0, interval: None, undefined: Some(agreement::Undefined::NoOverlap) };
+    let none = Measured { samples: 0, interval: None, undefined: Some(Undefined::NoOverlap) };
     let measure = |of: fn(&Votes) -> Measured| checked.as_ref().map_or(none, of);
     let name = |class: u32| classes[class as usize].clone();
     // those with the most decisions on shared samples

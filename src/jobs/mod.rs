@@ -5,6 +5,7 @@
 //! claim, retry, recovery after a crash). [`Services`] is what every job and every handler works with.
 
 pub mod bulk;
+pub mod consensus;
 pub mod encode;
 pub mod export;
 mod features;

@@ -7,6 +7,7 @@ pub mod batches;
 pub mod bulk;
 pub mod cards;
 pub mod comments;
+pub mod consensus;
 pub mod datasets;
 pub mod embeddings;
 pub mod exports;
@@ -35,6 +36,7 @@ pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;
+pub mod trail;
 pub mod trainings;
 pub mod webhooks;
 

@@ -197,7 +197,7 @@ impl Store {
              select l.id, $1, $2 from wanted w join labels l on l.sample_id = w.sample_id
              where l.source <> 'model' and not exists (select from label_retractions r where r.label_id = l.id)
                and (label_precedence(l.source), l.created_at) > (label_precedence(w.source), w.decided_at)
-             order by l.id",
+             order by l.id on conflict do nothing",
         )
         .bind(author)
         .bind(reason)

@@ -1,6 +1,6 @@
 // The classes of a dataset as one searches them: by Chinese, pinyin, initials, English and id, words in
 // any order, with gaps, slips and swapped letters at the end of the list. 10,000 classes take a few
-// milliseconds a key (docs/benchmarks.md).
+// milliseconds a key.
 import { get } from "./api.js";
 import { lang } from "./messages.js";
 import { chinese, readings, spell } from "./pinyin.js";
@@ -18,7 +18,7 @@ export function classes(api) {
         const han = nodes.some((n) => Object.values(n.names ?? {}).some(chinese));
         // without the table everything but pinyin is found
         const read = han ? await readings().catch(() => null) : null;
-        indexed.set(key, index(nodes, read));
+        indexed.set(key, await index(nodes, read));
       }
       return indexed.get(key);
     });
@@ -28,20 +28,34 @@ export function classes(api) {
   return loaded.get(api);
 }
 
-// One bit for each letter, and six for everything else.
+// One bit for each Latin letter, and one for everything else.
 function mask(text) {
   let bits = 0;
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i);
     if (c >= 97 && c <= 122) bits |= 1 << (c - 97);
-    else if (c !== 10 && c !== 32) bits |= 1 << (26 + (c % 6));
+    else if (c !== 10 && c !== 32) bits |= 1 << 26;
+  }
+  return bits;
+}
+
+// The same for everything that is no Latin letter: several share a bit.
+function signs(text) {
+  let bits = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c > 127) bits |= 1 << (Math.imul(c, 0x9e3779b1) >>> 27);
   }
   return bits;
 }
 
 const lines = (list) => `\n${list.join("\n")}\n`;
 
-export function index(nodes, read) {
+// Time for others, after so many classes.
+const SLICE = 400;
+const pause = () => new Promise((go) => setTimeout(go));
+
+export async function index(nodes, read) {
   const byId = new Map(nodes.map((n) => [n.id, n]));
   const inner = new Set(nodes.map((n) => n.parent).filter((p) => p != null));
   const name = (n) => n.names?.[lang] || n.names?.en || n.id;
@@ -61,34 +75,39 @@ export function index(nodes, read) {
       for (let at = byId.get(id); at && path.length < 32; at = byId.get(at.parent)) path.unshift(at);
       const names = path.flatMap((a) => [...Object.values(a.names ?? {}), a.id]).map((s) => s.toLowerCase());
       const words = lines([...names, ...path.flatMap(spelled)]);
-      paths.set(id, { path: path.map(name).join(" / "), words, mask: mask(words) });
+      paths.set(id, { path: path.map(name).join(" / "), words, mask: mask(words), signs: signs(words) });
     }
     return paths.get(id);
   };
-  const leaves = nodes
-    .filter((n) => !inner.has(n.id))
-    .map((n, order) => {
-      const own = [...new Set([name(n), ...Object.values(n.names ?? {}), n.id].map((s) => s.normalize("NFKC").toLowerCase()))];
-      const pinyin = spelled(n);
-      const over = above(n.parent);
-      const parts = [...own, ...pinyin];
-      const masks = parts.map(mask);
-      return {
-        id: n.id,
-        order,
-        name: name(n),
-        above: over.path,
-        own: lines(own),
-        pinyin: lines(pinyin),
-        // above this class, names and pinyin alike
-        over: over.words,
-        text: parts.join("\n") + over.words,
-        mask: masks.reduce((all, one) => all | one, over.mask),
-        parts,
-        masks,
-        length: name(n).length,
-      };
-    });
+  const leafOf = (n, order) => {
+    const own = [...new Set([name(n), ...Object.values(n.names ?? {}), n.id].map((s) => s.normalize("NFKC").toLowerCase()))];
+    const pinyin = spelled(n);
+    const over = above(n.parent);
+    const parts = [...own, ...pinyin];
+    const masks = parts.map(mask);
+    return {
+      id: n.id,
+      order,
+      name: name(n),
+      above: over.path,
+      own: lines(own),
+      pinyin: lines(pinyin),
+      // above this class, names and pinyin alike
+      over: over.words,
+      text: parts.join("\n") + over.words,
+      mask: masks.reduce((all, one) => all | one, over.mask),
+      signs: signs(own.join("")) | over.signs,
+      parts,
+      masks,
+      length: name(n).length,
+    };
+  };
+  const leaves = [];
+  for (const n of nodes) {
+    if (inner.has(n.id)) continue;
+    leaves.push(leafOf(n, leaves.length));
+    if (leaves.length % SLICE === 0) await pause();
+  }
   return { leaves, byId: new Map(leaves.map((c) => [c.id, c])) };
 }
 
@@ -137,7 +156,7 @@ function bits(n) {
 // Smaller fits better; Infinity does not fit.
 function fit(c, word) {
   // most classes are done with here: they lack one of the letters
-  if ((word.mask & ~c.mask) !== 0) return Infinity;
+  if ((word.mask & ~c.mask) !== 0 || (word.signs & ~c.signs) !== 0) return Infinity;
   if (c.text.includes(word.text)) {
     if (c.own.includes(word.line)) return c.own.includes(word.alone) ? 0 : 1;
     if (c.pinyin.includes(word.line)) return c.pinyin.includes(word.alone) ? 1 : 2;
@@ -158,7 +177,8 @@ function fit(c, word) {
 // What may have been meant: slips of the fingers, then the same letters in any order.
 function guess(c, word) {
   const n = word.text.length;
-  if (n < 3) return Infinity;
+  // of a Chinese word every sign counts
+  if (n < 3 || word.signs) return Infinity;
   const most = n < 4 ? 0 : n < 8 ? 1 : 2;
   let best = Infinity;
   for (let i = 0; i < c.parts.length; i++) {
@@ -183,7 +203,7 @@ export function search({ leaves, byId }, typed, recent = [], limit = 40) {
     const first = recent.map((id) => byId.get(id)).filter(Boolean);
     return [...first, ...leaves.slice(0, limit + first.length).filter((c) => !place.has(c.id))].slice(0, limit);
   }
-  const word = (text) => ({ text, line: `\n${text}`, alone: `\n${text}\n`, inside: ` ${text}`, mask: mask(text), letters: sorted(text) });
+  const word = (text) => ({ text, line: `\n${text}`, alone: `\n${text}\n`, inside: ` ${text}`, mask: mask(text), signs: signs(text), letters: sorted(text) });
   const words = texts.map(word);
   const whole = words.length > 1 ? word(texts.join(" ")) : null;
   const rank = (how, among) => {
@@ -200,7 +220,10 @@ export function search({ leaves, byId }, typed, recent = [], limit = 40) {
   };
   let found = rank(fit, leaves);
   if (!found.some(([score]) => score < GUESSED * words.length))
-    found = rank((c, w) => Math.min(fit(c, w), guess(c, w)), leaves);
+    found = rank((c, w) => {
+      const fits = fit(c, w);
+      return fits < GUESSED ? fits : Math.min(fits, guess(c, w));
+    }, leaves);
   if (found.length > 4 * limit) {
     const worst = Float64Array.from(found, ([score]) => score).sort()[limit - 1];
     found = found.filter(([score]) => score <= worst);

@@ -325,7 +325,7 @@ if (queue) {
     busy = true;
     advance().finally(() => (busy = false));
   });
-  outbox.addEventListener("sent", () => queue.draw().catch(() => {}));
+  outbox.addEventListener("sent", ({ detail: { entry } }) => queue.decided.has(entry.body.lease_id) && queue.draw().catch(() => {}));
   setInterval(() => !document.hidden && !now && !busy && queue.draw().catch(() => {}), 15000);
   addEventListener("pageshow", (event) => event.persisted && queue.draw().catch(() => {}));
   busy = true;

@@ -8,6 +8,7 @@ import { waiting } from "./outbox.js";
 const AHEAD = 2;
 const MOST = 4; // that one draw may ask for
 const KEEP_MS = 45000; // between two extensions
+const RELEASED = "tamis.released"; // leases that this tab's page before gave back
 const IDLE_MS = 5 * 60000; // without a key or a pointer: then nobody is looking
 
 export class Leases extends EventTarget {
@@ -41,7 +42,12 @@ export class Leases extends EventTarget {
   async start() {
     this.holder = await holder();
     for (const entry of await waiting()) if (entry.body?.lease_id) this.decided.add(entry.body.lease_id);
+    // their release may still be under way: the server may name them once more
+    const released = JSON.parse(sessionStorage.getItem(RELEASED) || "[]");
+    sessionStorage.removeItem(RELEASED);
+    for (const lease of released) this.decided.add(lease);
     await this.draw();
+    if (released.length) setTimeout(() => this.draw().catch(() => {}), 500);
   }
 
   // Asks for as many as are wanted ahead; what is held already comes first.
@@ -158,7 +164,9 @@ export class Leases extends EventTarget {
 
   // Nobody needs to wait for what this person has not seen.
   release() {
-    for (const { item } of this.ahead.splice(0))
+    const all = this.ahead.splice(0);
+    sessionStorage.setItem(RELEASED, JSON.stringify(all.map(({ item }) => item.lease_id)));
+    for (const { item } of all)
       send("POST", `${this.api}/queue/leases/${item.lease_id}/release`, { skip: false }, { keepalive: true, keyed: false }).catch(() => {});
   }
 

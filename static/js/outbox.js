@@ -18,12 +18,17 @@ let tries = 0;
 let timer = null;
 let running = null;
 
-const tell = (name, detail) => outbox.dispatchEvent(new CustomEvent(name, { detail }));
+const hear = (name, detail) => outbox.dispatchEvent(new CustomEvent(name, { detail }));
+
+// In every tab: one of them sends for all.
+function tell(name, detail) {
+  hear(name, detail);
+  news?.postMessage({ name, detail, who });
+}
 
 function changed(next = state) {
   state = next;
   tell("changed");
-  news?.postMessage("changed");
 }
 
 // This person's entries, oldest first.
@@ -148,4 +153,4 @@ function soon() {
 addEventListener("online", soon);
 addEventListener("focus", () => state !== "fine" && soon());
 document.addEventListener("visibilitychange", () => !document.hidden && state !== "fine" && soon());
-if (news) news.onmessage = () => tell("changed");
+if (news) news.onmessage = ({ data }) => (data.name === "changed" || data.who === who) && hear(data.name, data.detail);

@@ -4,7 +4,7 @@ const memory = {
   get: (key, fallback) => localStorage.getItem(`tamis.${key}`) ?? fallback,
   set: (key, value) => localStorage.setItem(`tamis.${key}`, value),
 };
-const SPEEDS = [0.25, 0.5, 1, 1.5, 2];
+const SPEEDS = [0.5, 1, 1.5, 2];
 const FPS = 25; // where the clip's is unknown
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const nothing = { play() {}, loop() {}, faster() {}, step() {}, seekShare() {}, captions() {} };

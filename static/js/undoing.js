@@ -12,12 +12,13 @@ export class Undoing {
   constructor(way) {
     Object.assign(this, way);
     this.cards = new Map();
+    this.mine = new Set(); // what this tab takes back
     this.line = Promise.resolve();
     this.wanted = 0;
     // those that nobody waits for any more: the sample is next
     outbox.addEventListener("undone", ({ detail: { entry, answer } }) => {
       const id = entry.of ?? entry.client_id;
-      if (id !== this.current && answer?.lease) this.queue?.again(answer.lease);
+      if (this.mine.delete(id) && id !== this.current && answer?.lease) this.queue?.again(answer.lease);
     });
   }
 
@@ -42,6 +43,7 @@ export class Undoing {
       const decided = which ?? (await this.trail.last());
       if (!decided) return say(t("js.nothing_to_undo"));
       this.current = decided.client_id;
+      this.mine.add(decided.client_id);
       const result = this.outcome(decided.client_id);
       const here = await this.trail.undo(decided);
       // without a network the sample is shown as it was; what the server had is undone before the next

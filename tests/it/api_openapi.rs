@@ -77,6 +77,7 @@ const PROMISED: &[&str] = &[
     "post /api/v1/datasets/{dataset}/reviews/{client_id}/undo",
     "get /api/v1/datasets/{dataset}/samples/{sample}/comments",
     "post /api/v1/datasets/{dataset}/samples/{sample}/comments",
+    "get /api/v1/datasets/{dataset}/samples/{sample}/consensus",
     "get /api/v1/datasets/{dataset}/queue",
     "post /api/v1/datasets/{dataset}/queue/draw",
     "post /api/v1/datasets/{dataset}/queue/leases/{lease}/extend",

@@ -1,9 +1,11 @@
-//! The main job in a real browser: the program is started as a person would start it, and
-//! `tests/browser/main_job.py` goes through import, suspects, fix and export in Chromium.
+//! The pages in a real browser: the program is started as a person would start it, and scripts of
+//! `tests/browser` use it in Chromium: `main_job.py` goes through import, suspects, fix and export,
+//! `reviewing.py` through the reviewing screen with cut networks, several tabs and ended sessions.
 //!
 //! Skipped with a line that says why where the browser or its driver is missing (`scripts/setup --test`
 //! installs both); with `CI` set that is a failure.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +21,8 @@ const SKIPPED: i32 = 77;
 struct Server {
     child: Child,
     url: String,
+    /// What makes the first account.
+    setup_code: String,
     log: PathBuf,
     state: tempfile::TempDir,
 }
@@ -42,14 +46,16 @@ impl Server {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut server = Self { child, url: String::new(), log, state };
+        let mut server = Self { child, url: String::new(), setup_code: String::new(), log, state };
         let mut line = String::new();
-        while server.url.is_empty() {
+        while server.setup_code.is_empty() {
             line.clear();
             let read = out.read_line(&mut line).unwrap();
             assert!(read > 0, "the server ended before it served:\n{}", server.log());
             if let Some(rest) = line.strip_prefix("Tamis serves ") {
                 rest.split_whitespace().next().unwrap().clone_into(&mut server.url);
+            } else if let Some((_, code)) = line.split_once("/setup?code=") {
+                code.trim().clone_into(&mut server.setup_code);
             }
         }
         // whatever it prints later must not fill the pipe
@@ -76,8 +82,8 @@ impl Drop for Server {
     }
 }
 
-#[tokio::test]
-async fn main_job_in_a_browser() {
+/// Runs a script of `tests/browser` on a server of its own; `more` are further arguments for it.
+async fn run(name: &str, more: impl FnOnce(&Server, &Path) -> Vec<OsString>) {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let native = Native::resolve(&NativeSettings::default());
     let installed = native.dir.clone().unwrap_or_else(|| project.join(".tamis"));
@@ -86,11 +92,12 @@ async fn main_job_in_a_browser() {
     let mut server = Server::start(lent.as_ref().map(TestApp::database_url));
     let mut script = Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
     script
-        .arg(project.join("tests/browser/main_job.py"))
+        .arg(project.join("tests/browser").join(name))
         .arg(&server.url)
         .arg(server.state.path().join("data"))
         .arg("--screenshots")
         .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots"))
+        .args(more(&server, &installed))
         .env("PYTHONPATH", installed.join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     if let Some(ffmpeg) = &native.ffmpeg {
@@ -101,7 +108,7 @@ async fn main_job_in_a_browser() {
     if output.status.code() == Some(SKIPPED) {
         assert!(std::env::var_os("CI").is_none(), "CI must have a browser. {said}");
         // past the capture of the test harness, so that it is seen
-        writeln!(std::io::stderr(), "main_job_in_a_browser: {}", said.trim()).unwrap();
+        writeln!(std::io::stderr(), "{name}: {}", said.trim()).unwrap();
         return;
     }
     assert!(
@@ -112,4 +119,27 @@ async fn main_job_in_a_browser() {
         server.log()
     );
     assert_eq!(server.stop(), Some(0), "SIGTERM: not a clean end\n{}", server.log());
+}
+
+#[tokio::test]
+async fn main_job_in_a_browser() {
+    run("main_job.py", |_, _| Vec::new()).await;
+}
+
+#[tokio::test]
+async fn reviewing_in_a_browser() {
+    run("reviewing.py", |server, installed| {
+        let mut arguments: Vec<OsString> = vec!["--setup-code".into(), server.setup_code.clone().into()];
+        let axe = installed.join("axe/axe.min.js");
+        if axe.is_file() {
+            arguments.extend(["--axe".into(), axe.into_os_string()]);
+        } else {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "CI must have axe-core: scripts/setup --test brings it"
+            );
+        }
+        arguments
+    })
+    .await;
 }

@@ -137,14 +137,25 @@ async fn each_address_knows_strangers_and_roles() {
         }
     }
     assert!(addresses.len() > 40);
-    for page in ["", "/samples", "/suspects", "/samples/s1", "/team", "/guide", "/guide/%23", "/quality"] {
+    for page in [
+        "",
+        "/samples",
+        "/suspects",
+        "/samples/s1",
+        "/team",
+        "/guide",
+        "/guide/%23",
+        "/quality",
+        "/snapshots",
+        "/trail",
+    ] {
         addresses.push((Method::GET, format!("/datasets/{{dataset}}{page}")));
     }
     addresses.push((Method::GET, "/jobs/{job}".to_owned()));
 
     // what an annotator does besides reading
     let allowed = ["/reviews"];
-    let leads = ["/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
+    let leads = ["/trail", "/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
     let mut of_datasets = 0;
     for (method, path) in addresses {
         let real = path

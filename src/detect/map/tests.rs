@@ -103,7 +103,11 @@ fn as_trustworthy_as_umap_learn_and_as_flat_as_scikit_learn() {
     ];
     for (row, wanted) in expected {
         for (c, wanted) in wanted.into_iter().enumerate() {
-            assert!((f64::from(pca.points[[row, c]]) - wanted).abs() < 1e-3, "{row}: {}", pca.points.row(row));
+            assert!(
+                (f64::from(pca.points[[row, c]]) - wanted).abs() < 1e-3,
+                "{row}: {}",
+                pca.points.row(row)
+            );
         }
     }
 }

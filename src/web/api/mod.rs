@@ -116,8 +116,6 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(people::router())
         .merge(webhooks::router())
         .merge(settings::router())
-        .merge(settings::router())
-        .merge(webhooks::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .merge(
             bulk::selections()

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::queue::is_at_least;
 use super::{author, check_comment};
 use crate::domain::{Decision, Role, Viewer};
-use crate::jobs::Services;
+use crate::jobs::{self, Services};
+use crate::store::consensus::Consensus;
 use crate::store::reviews::{NewReview, RecentReview, Review, Undone};
 use crate::web::access::{As, Who};
 use crate::web::error::Problem;
@@ -19,7 +20,11 @@ use crate::web::extract::{Json, JsonOrDefault, Path, Query};
 use crate::web::paging::{Paged, check_limit};
 
 pub(super) fn router() -> OpenApiRouter<Services> {
-    OpenApiRouter::new().routes(routes!(create)).routes(routes!(list)).routes(routes!(undo))
+    OpenApiRouter::new()
+        .routes(routes!(create))
+        .routes(routes!(list))
+        .routes(routes!(undo))
+        .routes(routes!(consensus))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -189,4 +194,20 @@ async fn undo(
     }
     let minutes = services.config.review.lease_minutes;
     Ok(axum::Json(services.store.undo_review(dataset.id, client_id, &by, minutes).await?))
+}
+
+/// What people and model say of a sample together
+///
+/// Each weighed by how well they have agreed with the others so far (CROWDLAB).
+#[utoipa::path(get, path = "/datasets/{dataset}/samples/{sample}/consensus", tag = "queue",
+    params(("dataset" = String, Path, description = "Id or name"),
+           ("sample" = String, Path, description = "External id as one path segment (`/` as `%2F`), or `%23` and the internal id")),
+    responses((status = 200, description = "From the decisions that stand", body = Consensus)))]
+async fn consensus(
+    State(services): State<Services>,
+    Path((dataset, sample)): Path<(String, String)>,
+) -> Result<axum::Json<Consensus>, Problem> {
+    let dataset = services.store.dataset(&dataset).await?;
+    let sample = services.store.sample_id(dataset.id, &sample).await?;
+    Ok(axum::Json(jobs::consensus::of_sample(&services, dataset.id, sample).await?))
 }

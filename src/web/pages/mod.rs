@@ -30,8 +30,10 @@ mod sign_in;
 mod snapshots;
 mod summary;
 mod suspects;
+mod trail;
 mod training;
 mod webhooks;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -68,9 +70,11 @@ pub(crate) fn router() -> Router<Services> {
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
+        .route("/datasets/{name}/work", get(work::show))
         .route("/datasets/{name}/team", get(people::team))
         .route("/datasets/{name}/snapshots", get(snapshots::show_all))
         .route("/datasets/{name}/snapshots/{snapshot}", get(snapshots::show_one))
+        .route("/datasets/{name}/trail", get(trail::show))
         .route("/datasets/{name}/quality", get(quality::show))
         .route("/datasets/{name}/guide", get(guides::show_index))
         .route("/datasets/{name}/guide/{class}", get(guides::show_one))

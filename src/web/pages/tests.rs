@@ -1,6 +1,8 @@
 //! Renders every page from made-up but realistic rows. With `TAMIS_PAGES_DIR` set, the ignored test
 //! writes them to that folder, to be looked at.
 
+mod people_pages;
+
 use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
@@ -691,6 +693,9 @@ fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             }),
         ),
     ]
+    .into_iter()
+    .chain(people_pages::pages(lang, theme, name))
+    .collect()
 }
 
 #[test]
