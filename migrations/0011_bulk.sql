@@ -49,8 +49,10 @@ create table bulk_action_samples (
     -- no foreign key, as everywhere a row belongs to a sample (see 0002)
     sample_id       bigint not null,
     class_before    text,
-    -- given a label, or newly excluded
+    -- another label than before, a person's word for one that had none, or newly excluded
     changed         boolean not null,
+    -- decided on: false where there is no label to keep, and where several people settled it
+    stated          boolean not null,
     -- what waited for a first look and was taken out of the queue
     queue_item      bigint,
     primary key (bulk_id, sample_id)
@@ -68,7 +70,7 @@ create function last_said(sample bigint) returns table (said_by bigint, decision
         select -a.seq, a.action, a.applied_at
         from bulk_action_samples b join bulk_actions a on a.id = b.bulk_id
         where b.sample_id = sample and a.applied_at is not null and a.undone_at is null and a.action <> 'exclude'
-          and (b.changed or b.class_before = coalesce(a.class, b.class_before))
+          and b.stated
     ) x order by x.at desc, x.said_by desc limit 1
 $$;
 

@@ -85,10 +85,12 @@ pub struct BulkPass {
     bulk: Bulk,
     dataset: Uuid,
     seq: i64,
+    /// The last review when the set was read.
+    review: i64,
     after: i64,
 }
 
-/// Adds whether the action does something to a sample `s` with current label `c`.
+/// Adds whether the action changes a sample `s` with current label `c`.
 fn push_changes(q: &mut QueryBuilder<Postgres>, action: BulkAction, class: Option<&str>) {
     let precedence = LabelSource::Annotator.precedence();
     match action {
@@ -99,16 +101,29 @@ fn push_changes(q: &mut QueryBuilder<Postgres>, action: BulkAction, class: Optio
                 .push(", false)");
         }
         BulkAction::Relabel => {
-            q.push("(c.class is distinct from ")
-                .push_bind(class.map(str::to_owned))
-                .push(" and coalesce(label_precedence(c.source) <= ")
-                .push_bind(precedence)
-                .push(", true))");
+            q.push("(c.class is distinct from ").push_bind(class.map(str::to_owned)).push(" and ");
+            push_stated(q, action);
+            q.push(")");
         }
         BulkAction::Exclude => {
             q.push("not exists (select from exclusions e where e.sample_id = s.id and e.lifted_at is null)");
         }
     }
+}
+
+/// Adds whether the action decides on the sample. Where it changes nothing its word is kept all the same: what
+/// was said before may be taken back.
+fn push_stated(q: &mut QueryBuilder<Postgres>, action: BulkAction) {
+    match action {
+        BulkAction::Keep => q.push("coalesce(c.class is not null and label_precedence(c.source) <= "),
+        BulkAction::Relabel => q.push("coalesce(label_precedence(c.source) <= "),
+        BulkAction::Exclude => {
+            q.push("true");
+            return;
+        }
+    };
+    q.push_bind(LabelSource::Annotator.precedence());
+    q.push(if action == BulkAction::Keep { ", false)" } else { ", true)" });
 }
 
 struct Row {
@@ -317,10 +332,12 @@ impl Store {
         let bulk = self.bulk(dataset, id).await?;
         // may ask the database itself: before the transaction, which holds a connection
         let mut q = QueryBuilder::new(
-            "insert into bulk_action_samples (bulk_id, sample_id, class_before, changed) select ",
+            "insert into bulk_action_samples (bulk_id, sample_id, class_before, changed, stated) select ",
         );
         q.push_bind(id).push(", s.id, c.class, ");
         push_changes(&mut q, bulk.action, bulk.class.as_deref());
+        q.push(", ");
+        push_stated(&mut q, bulk.action);
         self.push_set(&mut q, dataset, &bulk.filter.set).await?;
         q.push(" and s.id <> all(").push_bind(bulk.filter.except.clone()).push(")");
         let mut tx = self.pool.begin().await?;
@@ -336,8 +353,11 @@ impl Store {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(seq) = open else { return Ok(None) };
+        let review = sqlx::query_scalar!(r#"select coalesce(max(id), 0) as "id!" from reviews"#)
+            .fetch_one(&mut *tx)
+            .await?;
         let n_samples = q.build().execute(&mut *tx).await?.rows_affected().cast_signed();
-        Ok(Some(BulkPass { tx, bulk: Bulk { n_samples, ..bulk }, dataset, seq, after: 0 }))
+        Ok(Some(BulkPass { tx, bulk: Bulk { n_samples, ..bulk }, dataset, seq, review, after: 0 }))
     }
 
     /// Takes back what an action did: its labels are retracted, its exclusions lifted. What was decided since
@@ -368,7 +388,7 @@ impl Store {
             let undone = sqlx::query!(
                 "insert into label_retractions (label_id, author)
                  select l.id, $2 from bulk_action_samples b join labels l on l.sample_id = b.sample_id and l.job_id = b.bulk_id
-                 where b.bulk_id = $1 and b.changed order by l.sample_id on conflict do nothing",
+                 where b.bulk_id = $1 order by l.sample_id on conflict do nothing",
                 id,
                 author
             )
@@ -429,8 +449,8 @@ impl BulkPass {
     pub async fn next(&mut self) -> Result<i64> {
         let id = self.bulk.id;
         let part = sqlx::query!(
-            r#"select max(sample_id) as upto, count(*) as "n!" from (
-                 select sample_id from bulk_action_samples where bulk_id = $1 and sample_id > $2
+            r#"select max(sample_id) as upto, count(*) as "n!", count(*) filter (where changed) as "changed!" from (
+                 select sample_id, changed from bulk_action_samples where bulk_id = $1 and sample_id > $2
                  order by sample_id limit $3) x"#,
             id,
             self.after,
@@ -439,7 +459,7 @@ impl BulkPass {
         .fetch_one(&mut *self.tx)
         .await?;
         let Some(upto) = part.upto else { return Ok(0) };
-        let changed = if self.bulk.action == BulkAction::Exclude {
+        if self.bulk.action == BulkAction::Exclude {
             sqlx::query!(
                 "insert into exclusions (sample_id, bulk_id) select sample_id, bulk_id from bulk_action_samples
                  where bulk_id = $1 and sample_id > $2 and sample_id <= $3",
@@ -449,21 +469,12 @@ impl BulkPass {
             )
             .execute(&mut *self.tx)
             .await?;
-            sqlx::query_scalar!(
-                r#"select count(*) as "n!" from bulk_action_samples
-                   where bulk_id = $1 and changed and sample_id > $2 and sample_id <= $3"#,
-                id,
-                self.after,
-                upto
-            )
-            .fetch_one(&mut *self.tx)
-            .await?
         } else {
-            let labels = sqlx::query!(
+            sqlx::query!(
                 "insert into labels (dataset_id, sample_id, class, source, author, job_id)
                  select $4, b.sample_id, coalesce($5, b.class_before), $6, $7, b.bulk_id
                  from bulk_action_samples b left join current_labels c on c.sample_id = b.sample_id
-                 where b.bulk_id = $1 and b.changed and b.sample_id > $2 and b.sample_id <= $3
+                 where b.bulk_id = $1 and b.stated and b.sample_id > $2 and b.sample_id <= $3
                    and c.class is not distinct from b.class_before
                  order by b.sample_id",
                 id,
@@ -475,46 +486,41 @@ impl BulkPass {
                 self.bulk.author
             )
             .execute(&mut *self.tx)
-            .await?
-            .rows_affected();
-            // decided, whether or not that took a label; a review that comes later has the last word
+            .await?;
             sqlx::query!(
                 "insert into review_status (sample_id, dataset_id, review_id, decision)
                  select sample_id, $4, -$5::bigint, $6 from bulk_action_samples
-                 where bulk_id = $1 and sample_id > $2 and sample_id <= $3
-                   and (changed or class_before = coalesce($7, class_before)) order by sample_id
-                 on conflict (sample_id) do update set review_id = excluded.review_id, decision = excluded.decision",
+                 where bulk_id = $1 and stated and sample_id > $2 and sample_id <= $3 order by sample_id
+                 on conflict (sample_id) do update set review_id = excluded.review_id, decision = excluded.decision
+                 where review_status.review_id <= $7",
                 id,
                 self.after,
                 upto,
                 self.dataset,
                 self.seq,
                 self.bulk.action.as_str(),
-                self.bulk.class
+                self.review
             )
             .execute(&mut *self.tx)
             .await?;
-            labels.cast_signed()
-        };
+        }
         // nobody needs to look for a first time; who holds a sample just now goes on
         sqlx::query!(
             "with done as (
                update queue_items q set state = 'done', done_at = now() from bulk_action_samples b
                where b.bulk_id = $1 and b.sample_id > $2 and b.sample_id <= $3 and q.sample_id = b.sample_id
                  and q.state = 'open' and q.purpose = 'first' and (q.leased_until is null or q.leased_until < now())
-                 and ($4 or b.changed or b.class_before = coalesce($5, b.class_before))
+                 and b.stated
                returning q.id, q.sample_id)
              update bulk_action_samples b set queue_item = d.id from done d
              where b.bulk_id = $1 and b.sample_id = d.sample_id",
             id,
             self.after,
-            upto,
-            self.bulk.action == BulkAction::Exclude,
-            self.bulk.class
+            upto
         )
         .execute(&mut *self.tx)
         .await?;
-        self.bulk.n_changed += changed;
+        self.bulk.n_changed += part.changed;
         self.after = upto;
         Ok(part.n)
     }

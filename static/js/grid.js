@@ -5,7 +5,7 @@ import { classes } from "./classes.js";
 import { onKey } from "./keys.js";
 import { localTimes } from "./main.js";
 import { count, number, t } from "./messages.js";
-import { picker } from "./picker.js";
+import { picker, remember } from "./picker.js";
 import { jobLine } from "./progress.js";
 
 const root = document.getElementById("grid-page");
@@ -115,7 +115,12 @@ function move(key, event) {
   return true;
 }
 
-const choice = bar && picker(bar, api, { choose: ([c]) => act("relabel", c.id, c.name) });
+const choice = bar && picker(bar, api, {
+  choose([chosen]) {
+    remember(api, [chosen.id]);
+    act("relabel", chosen.id, chosen.name);
+  },
+});
 if (bar) (window.requestIdleCallback ?? setTimeout)(() => classes(api).catch(() => {}));
 
 onKey((key, event) => {

@@ -20,6 +20,7 @@ SKIPPED = 77
 try:
     import watched
     from looks import Looks
+    from bulk_page import bulk
     from rules_page import rules
     from watched import WAIT, Watched, check, step, sync_playwright
 except ImportError as e:
@@ -326,6 +327,7 @@ def run(browser, base: str, folder: Path, shots: Path) -> None:
         job.by_keyboard()
         training = job.train()
         rules(job, data.NAME)
+        bulk(job, data.NAME)
         looks = Looks(job, training, shots)
         looks.unknown()
         looks.theme()

@@ -128,7 +128,7 @@ async fn a_relabel_is_done_once_and_undone_exactly() {
     // the same again, at the same time and later: one action
     let (again, third) = tokio::join!(bulk(&app, body.clone()), bulk(&app, body.clone()));
     assert_eq!((&again["bulk"]["id"], &third["bulk"]["id"]), (&b["id"], &b["id"]));
-    assert_eq!(rows(&app, "select id::text from labels where source = 'annotator'").await.len(), 2);
+    assert_eq!(rows(&app, "select id::text from labels where source = 'annotator'").await.len(), 3);
     let mut other = body.clone();
     other["class"] = json!("ski");
     app.post_json(BULK, &other).await.problem_with("client_id", "client_id_reused");
@@ -158,13 +158,14 @@ async fn what_is_decided_afterwards_stands() {
     review(&app, dataset, ids[0], Decision::Relabel { class: "dog".into() }).await;
     review(&app, dataset, ids[1], Decision::Keep).await;
     let second = bulk(&app, json!({"action": "keep", "set": {"of": "listed", "samples": [ids[2]]}})).await;
-    // a person has said so already: nothing to add
+    // a person has said so already, but that may be taken back
     assert_eq!(second["bulk"]["n_changed"], 0);
     undo(&app, &first).await;
-    assert_eq!(classes(&app).await, ["dog", "swim", "ski", "swim"]);
+    assert_eq!(classes(&app).await, ["dog", "swim", "swim", "swim"]);
     let decisions = "select coalesce(r.decision, '') from samples s left join review_status r on r.sample_id = s.id order by s.id";
     assert_eq!(rows(&app, decisions).await, ["relabel", "keep", "keep", ""]);
     undo(&app, &second).await;
+    assert_eq!(classes(&app).await, ["dog", "swim", "ski", "swim"]);
     assert_eq!(rows(&app, decisions).await, ["relabel", "keep", "", ""]);
 }
 
@@ -335,13 +336,13 @@ async fn a_job_goes_in_whole_or_not_at_all_whoever_is_killed() {
     let result = app.done(id).await;
     assert_eq!(app.services.store.job(id).await.unwrap().starts, 2);
     assert_eq!((&result["samples"], &result["changed"]), (&json!(120_000), &json!(90_000)));
-    assert_eq!(rows(&app, LABELS).await, ["90000"]);
+    assert_eq!(rows(&app, LABELS).await, ["120000"]);
     // and back, as a job too
     let undone = undo(&app, &answer).await;
     let back = app.done(undone["job"]["id"].as_str().unwrap().parse().unwrap()).await;
     second.kill().unwrap();
     second.wait().unwrap();
-    assert_eq!(back["undone"], 90_000);
+    assert_eq!(back["undone"], 120_000);
     let left = "select count(*)::text from current_labels where class is distinct from given_class or source <> 'import'";
     assert_eq!(rows(&app, left).await, ["0"]);
     assert_eq!(rows(&app, "select count(*)::text from review_status").await, ["0"]);

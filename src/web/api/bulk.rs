@@ -162,8 +162,8 @@ async fn list(
 
 /// Decide on many samples
 ///
-/// `keep` gives a label of the source `annotator` to what an import or a rule labelled, `relabel` to every
-/// sample of another class, labels that several people settled together left alone; `exclude` leaves the
+/// `keep` vouches for the current label and `relabel` gives a class, by a label of the source `annotator`;
+/// labels that several people settled together are left alone. `exclude` leaves the
 /// samples out of snapshots, hence of scans, trainings and exports. All of it at once, or nothing: up to 2,000
 /// samples before the answer, more as a job of the same id. The same `client_id` again answers as it is now
 /// and changes nothing. 409 `set_changed` where the set no longer has the `expected` number of samples.

@@ -85,6 +85,8 @@ pub(super) struct SuspectRow {
     pub(super) status_name: String,
     pub(super) current: Option<ClassName>,
     pub(super) flagged: bool,
+    /// Its near-duplicates and itself as tiles, where it has any.
+    pub(super) group: Option<String>,
 }
 
 /// Whether a detector on its own would have flagged the sample.
@@ -208,6 +210,10 @@ impl SuspectRow {
                 .filter(|c| **c != s.given_class)
                 .map(|c| ClassName::of(taxonomy, c, lang)),
             flagged: s.flagged,
+            group: s.issues.iter().any(|i| i.kind() == IssueKind::NearDuplicate).then(|| {
+                let of = address::query(&[("duplicates", s.sample_id.to_string())]);
+                format!("{}/grid?{of}", address::dataset(dataset))
+            }),
         }
     }
 }
