@@ -48,6 +48,9 @@ impl<'de> Deserialize<'de> for SampleSet {
             Listed { samples: Vec<i64> },
         }
         let value = Value::deserialize(deserializer)?;
+        if !value.is_object() {
+            return Err(D::Error::custom("a set of samples is an object with the field `of`"));
+        }
         let set = match Lenient::deserialize(&value).map_err(D::Error::custom)? {
             Lenient::Suspects(filter) => Self::Suspects(filter),
             Lenient::Samples(filter) => Self::Samples(filter),

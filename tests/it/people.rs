@@ -154,8 +154,10 @@ async fn each_address_knows_strangers_and_roles() {
     addresses.push((Method::GET, "/jobs/{job}".to_owned()));
 
     // what an annotator does besides reading
-    let allowed = ["/reviews"];
-    let leads = ["/trail", "/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
+    let allowed =
+        ["/reviews", "/queue/draw", "/extend", "/release", "{client_id}/undo", "/comments", "/selections"];
+    // adjudicating and deciding in bulk are for reviewers
+    let leads = ["/consensus", "/trail", "/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
     let mut of_datasets = 0;
     for (method, path) in addresses {
         let real = path

@@ -189,7 +189,8 @@ impl Prototypes {
             let cosines = self.cosines(unit, labels, weights, &rows);
             out.extend(cosines.outer_iter().zip(&rows).map(|(row, &i)| {
                 let whole = log_sum_exp(row, t);
-                let p = |c: usize| (f64::from(row[c]) / t - whole).exp() as f32;
+                // rounding may lift a class that has everything a hair above one
+                let p = |c: usize| ((f64::from(row[c]) / t - whole).exp() as f32).min(1.0);
                 let best = (1..row.len()).fold(0, |b, c| if row[c] > row[b] { c } else { b });
                 Opinion { best: best as u32, p_best: p(best), p_given: p(labels[i] as usize) }
             }));

@@ -23,7 +23,7 @@ pub struct HistoryEntry {
 
 impl Store {
     /// Everything that was ever said about a sample, oldest first. A review's own label event is
-    /// folded into the review, its retraction into the undoing.
+    /// folded into the review, the retraction that comes of an undoing into the undoing.
     pub async fn history(&self, dataset: Uuid, sample: i64) -> Result<Vec<HistoryEntry>> {
         Ok(sqlx::query_as!(
             HistoryEntry,
@@ -48,7 +48,7 @@ impl Store {
                  union all
                  select t.created_at, 'retraction', l.source, t.author, array[l.class], t.reason, l.id
                  from labels l join label_retractions t on t.label_id = l.id where l.dataset_id = $1 and l.sample_id = $2
-                   and not exists (select 1 from reviews r where r.label_id = l.id)
+                   and not exists (select from reviews r join review_retractions u on u.review_id = r.id where r.label_id = l.id)
                    and not exists (select from bulk_actions b where b.id = l.job_id)
                  union all
                  select e.at, e.kind, u.action, e.author,

@@ -50,6 +50,7 @@ fn finish_operation(path: &str, method: &str, operation: &mut Map<String, Value>
     // what answers with a secret is not kept to be said again
     if method == "post"
         && !path.starts_with("/api/v1/account")
+        && !path.contains("/webhooks")
         && let Some(list) = parameters.as_array_mut()
     {
         list.push(json!({

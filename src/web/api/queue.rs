@@ -118,7 +118,7 @@ struct LeaseRequest {
     params(("dataset" = String, Path, description = "Id or name"), ("lease" = Uuid, Path)),
     request_body = Option<LeaseRequest>,
     responses((status = 200, description = "Renewed", body = DrawnItem),
-              (status = 409, description = "Somebody else has the sample, or it is decided")))]
+              (status = 409, description = "Somebody else has the sample, or it is decided", body = crate::web::error::ProblemBody, content_type = "application/problem+json")))]
 async fn extend(
     State(services): State<Services>,
     Who(viewer): Who,
