@@ -58,7 +58,9 @@ fn step(page: &Reader, dataset: &str, taxonomy: &Taxonomy, s: Step) -> StepView 
                 None => lang.fill("trail.decided", &[("decision", &word("decision")), ("class", &before)]),
             }
         }
-        "rule" | "bulk" => lang.t2("trail.rule_did", "action", word("trail.did"), "n", number(s.n.unwrap_or(0))),
+        "rule" | "bulk" => {
+            lang.t2("trail.rule_did", "action", word("trail.did"), "n", number(s.n.unwrap_or(0)))
+        }
         "guide" => lang.t1("guide.version", "n", number(s.n.unwrap_or(0))),
         "ruling" => String::new(),
         "snapshot" => lang.t1("trail.changed", "n", number(s.n.unwrap_or(0))),
