@@ -4,8 +4,8 @@
 //! they believe is fed back to them. So the log-odds of the suspicion that the label is wrong are halved, and
 //! what goes to the other classes is shared among them by their scores, with the same half. On 24 generated
 //! cases (three sets by eight kinds of noise, benches/detection.py) the mean log-loss of "the label is wrong" is
-//! 0.071 so, 0.074 with whole log-odds; on the weakest of three sets whose noise sits at the borders of classes 0.29 instead of 0.44, and on
-//! the demo's clips 0.20 instead of 0.29 (posterior: 0.48).
+//! 0.071 so, 0.074 with whole log-odds; on the weakest of the three sets with noise at the borders of classes
+//! 0.29 instead of 0.44, and on the demo's clips 0.20 instead of 0.29 (posterior: 0.48).
 
 use rayon::prelude::*;
 
