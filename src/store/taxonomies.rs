@@ -12,10 +12,12 @@ use crate::domain::Taxonomy;
 /// Datasets whose taxonomies are kept; a tree of 10,000 nodes takes some 3 MB.
 const KEPT: usize = 32;
 
+type Versioned = HashMap<Uuid, (i64, Arc<Taxonomy>)>;
+
 /// The taxonomy of a dataset by the version that was read. A version is never written again, so nothing here
 /// is ever wrong, in whichever process the names change.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept(Arc<Mutex<HashMap<Uuid, (i64, Arc<Taxonomy>)>>>);
+pub(super) struct Kept(Arc<Mutex<Versioned>>);
 
 impl Store {
     /// The taxonomy as it was when `dataset` was read, or newer; from memory unless its names have changed.

@@ -99,7 +99,7 @@ impl ClipView {
 }
 
 /// The label that is shown as the sample's. Without what people said: the one from before they did.
-pub(super) fn label<'a>(s: &'a Sample, sight: Sight) -> Option<&'a str> {
+pub(super) fn label(s: &Sample, sight: Sight) -> Option<&str> {
     let by_people = matches!(
         s.label_source,
         Some(LabelSource::Annotator | LabelSource::Consensus | LabelSource::Adjudicated)
