@@ -84,7 +84,7 @@ fn reports(none: bool) -> quality::Reports {
             decisions: some(600) as i64,
             stretch: 50,
             stretches: (0..some(12) as i64).map(stretch).collect(),
-            left: (!none).then(|| Errors { estimate: 140, low: 96, high: 210 }),
+            left: (!none).then_some(Errors { estimate: 140, low: 96, high: 210 }),
             open: (!none).then_some(2_210),
             advice: (!none).then_some(Advice {
                 next: 100,
