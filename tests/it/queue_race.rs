@@ -178,8 +178,7 @@ async fn ten_thousand_draws_give_nothing_to_two() {
             worker.decide(item).await;
         }
     }
-    let world = world.lock().unwrap();
-    assert_eq!(world.doubles, []);
+    assert_eq!(world.lock().unwrap().doubles, []);
     // the same from what the database kept
     let pool = app.services.store.pool();
     let once: (i64, i64) = sqlx::query_as("select count(*), count(distinct sample_id) from reviews")
@@ -195,6 +194,7 @@ async fn ten_thousand_draws_give_nothing_to_two() {
     .await
     .unwrap();
     assert!(leases.len() > 5 * SAMPLES, "{}", leases.len());
+    let world = world.lock().unwrap();
     for pair in leases.windows(2).filter(|w| w[0].0 == w[1].0) {
         assert!(world.dead.contains(&pair[0].1), "{} was given on while somebody alive held it", pair[0].0);
         assert!(!pair[0].2, "{} was given on after it was decided", pair[0].0);
