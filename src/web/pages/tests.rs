@@ -764,6 +764,8 @@ fn a_blind_card_holds_nothing_of_earlier_decisions_and_where_asked_nothing_of_th
         let mut facts = card_facts(&dataset, decided.clone(), Some(&scanned(given)), card::Sight::ALL);
         let found = facts.evidence.as_mut().unwrap();
         found.candidates[1].class = "kickflip".into();
+        // what the model ranks is no leak of what people said; so that a leak shows, it does not rank it
+        found.candidates.retain(|c| &*c.class != "lip");
         facts.tiles.iter_mut().for_each(|t| t.class = Some("ollie".into()));
         facts.hide(sight, None);
         let asked = card::Asked { lease: Some(Uuid::nil()), purpose: "second_look", blind: !people };
