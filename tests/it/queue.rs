@@ -227,6 +227,12 @@ async fn batches_have_an_owner_progress_and_an_end() {
     app.post_json(path, &new).await.problem(409, "batch_exists");
     let empty = json!({"name": "none", "order": "value", "limit": 5, "filter": {"given": "dog"}});
     app.post_json(path, &empty).await.problem_with("filter", "empty_batch");
+    let rest = json!({"name": "rest", "owner": "cy", "order": "newest", "limit": 2});
+    assert_eq!(
+        app.post_json(path, &rest).await.json()["size"],
+        2,
+        "those of the first batch are passed over"
+    );
     let (ann, bob) = (app.tab("ann"), app.tab("bob"));
     assert_eq!(ann.draws(2).await, ["s29", "s28"], "the urgent ones first");
     assert_eq!(bob.draws(1).await, ["s0"], "and only to their owner");
@@ -259,10 +265,10 @@ async fn batches_have_an_owner_progress_and_an_end() {
     assert!(closed["closed_at"].is_string());
     // what is left of it comes in the order of review again, the one in ann's hands among the others
     let left: i64 =
-        sqlx::query_scalar("select count(*) from queue_items where batch_id is not null and state = 'open'")
+        sqlx::query_scalar("select count(*) from queue_items where batch_id = (select id from batches where name = 'urgent') and state = 'open'")
             .fetch_one(app.services.store.pool())
             .await
             .unwrap();
     assert_eq!(left, 0);
-    assert_eq!(app.walk(path, 1).await.len(), 1);
+    assert_eq!(app.walk(path, 1).await.len(), 2);
 }

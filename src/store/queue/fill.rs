@@ -257,6 +257,11 @@ impl Store {
             q.push(" and (r.decision is null or r.decision = 'unsure')");
         }
         push_conditions(&mut q, dataset, filter);
+        // what is in a batch, in somebody's hands, or waits for more than a first look stays where it is
+        q.push(
+            " and not exists (select from queue_items o where o.sample_id = f.sample_id and o.state = 'open' \
+             and o.purpose <> 'gold' and (o.purpose <> 'first' or o.batch_id is not null or o.leased_until > now()))",
+        );
         q.push(NOT_EXCLUDED).push(" order by n limit ").push_bind(limit);
         q.push(
             ") x on conflict (sample_id) where state = 'open' and purpose <> 'gold' do update \

@@ -51,11 +51,17 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let left_over =
-            sqlx::query_scalar!("select left_over from queue_sources where dataset_id = $1", dataset)
-                .fetch_optional(&self.pool)
-                .await?
-                .unwrap_or(0);
+        // an order that nobody has drawn from yet is not begun: then all that the scan doubts is left
+        let left_over = sqlx::query_scalar!(
+            "select case when q.scan_id = n.id then q.left_over else n.n_flagged end
+             from (select id, n_flagged from scans where dataset_id = $1 order by seq desc limit 1) n
+             left join queue_sources q on q.dataset_id = $1",
+            dataset
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .flatten()
+        .unwrap_or(0);
         let held = if with_people {
             sqlx::query_as!(
                 HeldItem,
