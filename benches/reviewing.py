@@ -5,7 +5,8 @@ Starts `tamis serve` on its embedded Postgres, seeds a dataset of N samples with
 that database (200 classes under 23 parents, 12 neighbours a sample, no media), then measures over HTTP:
 
   first page    of the suspects, and pages ever deeper: wall time, CPU of the server and of Postgres
-  decisions     draw + card + decide, by 1 and by 4 people at once: the same, and that nobody got a sample twice
+  decisions     draw and decide, with the card between and without, by 1 and by 4 people at once: the same, and
+                that nobody got a sample twice
 
 CPU is that of the server process from /proc/PID/stat, Postgres beside it (all of its processes), so that a
 busy machine blurs little. Only the standard library is used; linux only.
@@ -95,8 +96,11 @@ class Server:
         return [postmaster, *map(int, children)]
 
     def postgres_cpu_s(self):
-        total = 0.0
-        for pid in self.postgres():
+        """Of those that live, and of those that have ended: the postmaster has waited for them."""
+        processes = self.postgres()
+        fields = Path(f"/proc/{processes[0]}/stat").read_text().rsplit(")", 1)[1].split()
+        total = (int(fields[13]) + int(fields[14])) / TICK
+        for pid in processes:
             try:
                 total += cpu_s(pid)
             except OSError:
@@ -169,8 +173,8 @@ def pages(server, name, samples, repeats):
     return out
 
 
-def decisions(server, name, people, each, seen):
-    """Each person draws three ahead, looks at each card, decides."""
+def decisions(server, name, people, each, seen, card):
+    """Each person draws three ahead, looks at each card where `card`, decides."""
     times, lock, failures = [], threading.Lock(), []
 
     def person():
@@ -182,7 +186,8 @@ def decisions(server, name, people, each, seen):
                 body = {"holder": holder, "count": 3}
                 ahead = json.loads(client.call("POST", f"/api/v1/datasets/{name}/queue/draw", body))["items"]
                 item = ahead[0]
-                client.call("GET", f"/datasets/{name}/review/{item['lease_id']}")
+                if card:
+                    client.call("GET", f"/datasets/{name}/review/{item['lease_id']}")
                 review = {"client_id": str(uuid.uuid4()), "decision": "keep", "lease_id": item["lease_id"], "time_spent_ms": 900}
                 client.call("POST", f"/api/v1/datasets/{name}/samples/{item['sample']}/reviews", review)
                 own.append((time.perf_counter() - start, item["sample"]))
@@ -224,9 +229,10 @@ def main():
                 print(f"{samples} samples seeded in {time.perf_counter() - began:.0f} s", file=sys.stderr)
                 found = {"suspects page": pages(server, name, samples, 50)}
                 seen = []
-                decisions(server, name, 1, 20, seen)
+                decisions(server, name, 1, 20, seen, True)
                 for people in options.people:
-                    found[f"decision, {people} people"] = decisions(server, name, people, options.each, seen)
+                    for what, card in (("draw and decide", False), ("draw, card and decide", True)):
+                        found[f"{what}, {people} at once"] = decisions(server, name, people, options.each, seen, card)
                 found["handed out twice"] = len(seen) - len(set(seen))
                 figures[samples] = found
                 if not options.json:
