@@ -317,6 +317,7 @@ if (queue) {
     if (queue.ahead.length) advance();
     else root.dataset.state = open > 0 ? "others" : "empty";
   });
+  queue.addEventListener("ahead", ({ detail: { ready } }) => (root.dataset.ahead = ready));
   queue.addEventListener("gone", () => {
     if (busy) return;
     keepComment();

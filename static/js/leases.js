@@ -12,7 +12,7 @@ const RELEASED = "tamis.released"; // leases that this tab's page before gave ba
 const IDLE_MS = 5 * 60000; // without a key or a pointer: then nobody is looking
 
 export class Leases extends EventTarget {
-  // events: "waits" { error }, "gone" (the lease of the shown one ended), "open" { open }
+  // events: "waits" { error }, "gone" (the lease of the shown one ended), "open" { open }, "ahead" { ready }
   constructor(api, pages, batch) {
     super();
     Object.assign(this, { api, pages, batch });
@@ -80,7 +80,10 @@ export class Leases extends EventTarget {
   fetched(item) {
     const made = { item, page: null };
     made.ready = fetchCard(`${this.pages}/review/${item.lease_id}`, (error) => this.tell("waits", { error })).then(
-      (page) => (made.page = page),
+      (page) => {
+        made.page = page;
+        this.count();
+      },
       (error) => {
         // 410, or a sample that was deleted: another takes its place
         this.ahead = this.ahead.filter((a) => a !== made);
@@ -95,7 +98,13 @@ export class Leases extends EventTarget {
   next() {
     if (!this.ahead[0]?.page?.card) return null;
     this.shown = this.ahead.shift();
+    this.count();
     return this.shown;
+  }
+
+  // How many could be shown without the network.
+  count() {
+    this.tell("ahead", { ready: this.ahead.filter((a) => a.page?.card).length });
   }
 
   // Resolves when `next()` may have one: "ready", or "empty" when the queue has nothing more.

@@ -31,7 +31,7 @@ class Losses:
     def cut(self):
         step("decisions made without a network are kept and sent, once each, in their order")
         self.desk.open()
-        self.page.wait_for_load_state("networkidle")
+        self.desk.ahead()
         with self.w.careless():
             self.w.context.set_offline(True)
             decided = [(self.desk.press("u"), "unsure"), (self.desk.press("k"), "keep")]
@@ -166,7 +166,7 @@ class Losses:
     def ended_session(self):
         step("the session ends in the middle of a decision: it waits, the page says why, and it is sent as this person")
         self.desk.open()
-        self.page.wait_for_load_state("networkidle")
+        self.desk.ahead()
         with self.w.careless():
             self.w.context.clear_cookies(name="tamis_session")
             decided = [(self.desk.press("k"), "keep")]

@@ -34,6 +34,10 @@ class Desk:
     def there(self, page=None):
         (page or self.page).locator("#review[data-state=card] #card").wait_for()
 
+    def ahead(self):
+        """The next two cards are in the browser: from here on the network is not needed for them."""
+        self.until("Number(document.querySelector('#review').dataset.ahead) >= 2")
+
     def sample(self, page=None) -> str:
         return (page or self.page).locator("#card").get_attribute("data-sample")
 

@@ -113,8 +113,9 @@ async fn run(name: &str, more: impl FnOnce(&Server, &Path) -> Vec<OsString>) {
     }
     assert!(
         output.status.success(),
-        "{}\n{said}{}\n--- the server's log ---\n{}",
+        "{}\n{}\n--- the steps ---\n{said}\n--- the server's log ---\n{}",
         output.status,
+        // first: what reports a failure may show the beginning only
         String::from_utf8_lossy(&output.stderr),
         server.log()
     );
