@@ -196,6 +196,7 @@ class Losses:
             data={"name": "bob", "password": PASSWORD, "admin": True},
         )
         check(made.ok, f"no account: {made.status} {made.text()}")
+        self.desk.ahead()
         with self.w.careless():
             self.w.context.clear_cookies(name="tamis_session")
             waits = self.desk.press("u")
