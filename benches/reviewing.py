@@ -60,6 +60,8 @@ select '{scan}', r.id, rank, rank, 1 - rank / ({n} + 1.0), rank <= {n} / 10, 'c'
 from ranked r cross join (select min(id) as first from samples where dataset_id = '{id}') f;
 insert into finding_issues (scan_id, sample_id, kind, rank, facts)
 select '{scan}', id, 'label', rank, '{{"kind": "label"}}' from ranked where rank <= {n} / 10;
+insert into issue_counts (scan_id, kind, detectors, cross_parent, n)
+select '{scan}', 'label', '{{log_margin,neighbours}}', false, {n} / 10;
 commit;
 analyze samples; analyze labels; analyze current_labels; analyze findings; analyze finding_issues;
 """

@@ -9,6 +9,7 @@ pub mod product;
 pub mod random;
 pub mod rows;
 pub mod standardizer;
+pub mod symmetric;
 
 pub use blocks::{Span, balanced};
 pub use check::{NotFinite, first_not_finite};
@@ -17,3 +18,4 @@ pub use product::matmul;
 pub use random::{gaussian_matrix, rng};
 pub use rows::{Real, Rows, block_rows, pairwise_sum};
 pub use standardizer::Standardizer;
+pub use symmetric::{orthonormalize, symmetric_eigen};

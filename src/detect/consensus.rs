@@ -13,11 +13,10 @@ use ndarray::Array2;
 
 use super::error::{DetectError, check_length};
 use super::neighbours::Neighbours;
+use crate::arrays::symmetric_eigen;
 
 /// More classes are not decomposed: O(k^3).
 const MOST_CLASSES: usize = 256;
-const SWEEPS: usize = 30;
-const CONVERGED: f64 = 1e-18;
 
 /// Priors and noise by the labels of nearest neighbours; absent classes have prior 0.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,44 +84,11 @@ impl Consensus {
 }
 
 /// The positive semi-definite square root of the symmetric `a` (k, k), its negative eigenvalues (noise of
-/// counting) taken as 0. Cyclic Jacobi rotations; O(k^3) a sweep.
-fn square_root(mut a: Array2<f64>) -> Array2<f64> {
-    let k = a.nrows();
-    let mut v = Array2::<f64>::eye(k);
-    let whole: f64 = a.iter().map(|x| x * x).sum();
-    for _ in 0..SWEEPS {
-        let off: f64 = a.indexed_iter().filter(|((i, j), _)| i != j).map(|(_, x)| x * x).sum();
-        if off <= CONVERGED * whole {
-            break;
-        }
-        for p in 0..k {
-            for q in p + 1..k {
-                rotate(&mut a, &mut v, p, q);
-            }
-        }
-    }
-    let scaled = Array2::from_shape_fn((k, k), |(i, j)| v[[i, j]] * a[[j, j]].max(0.0).sqrt());
+/// counting) taken as 0.
+fn square_root(a: Array2<f64>) -> Array2<f64> {
+    let (values, v) = symmetric_eigen(a);
+    let scaled = Array2::from_shape_fn(v.dim(), |(i, j)| v[[i, j]] * values[j].max(0.0).sqrt());
     scaled.dot(&v.t())
-}
-
-/// Makes a[p, q] zero by turning rows and columns p and q; `v` is turned along.
-fn rotate(a: &mut Array2<f64>, v: &mut Array2<f64>, p: usize, q: usize) {
-    let off = a[[p, q]];
-    if off == 0.0 {
-        return;
-    }
-    let theta = (a[[q, q]] - a[[p, p]]) / (2.0 * off);
-    let t = theta.signum() / (theta.abs() + theta.hypot(1.0));
-    let c = 1.0 / t.hypot(1.0);
-    let s = t * c;
-    let turn = |x: f64, y: f64| (c * x - s * y, s * x + c * y);
-    for i in 0..a.nrows() {
-        (a[[i, p]], a[[i, q]]) = turn(a[[i, p]], a[[i, q]]);
-        (v[[i, p]], v[[i, q]]) = turn(v[[i, p]], v[[i, q]]);
-    }
-    for i in 0..a.nrows() {
-        (a[[p, i]], a[[q, i]]) = turn(a[[p, i]], a[[q, i]]);
-    }
 }
 
 #[cfg(test)]

@@ -67,13 +67,26 @@ pub struct Policy {
     pub hide_model: bool,
     /// Samples of known class slipped in, as a share of the others, in [0, 0.5].
     pub gold_rate: f64,
+    /// Of the samples that several people settle, the share that is gold: kept out of training, to measure people
+    /// and models by, in [0, 1].
+    pub gold_share: f64,
     /// Of what is drawn by chance.
     pub seed: i64,
 }
 
+/// Where nobody says otherwise: most of what people correct is to be learnt from.
+const GOLD_SHARE: f64 = 0.1;
+
 impl Default for Policy {
     fn default() -> Self {
-        Self { double_check: DoubleCheck::None, blind: true, hide_model: false, gold_rate: 0.0, seed: 0 }
+        Self {
+            double_check: DoubleCheck::None,
+            blind: true,
+            hide_model: false,
+            gold_rate: 0.0,
+            gold_share: GOLD_SHARE,
+            seed: 0,
+        }
     }
 }
 
@@ -86,6 +99,11 @@ impl Policy {
             DoubleCheck::KeepsShare(share) => look.changes() || chance(self.seed, sample, "keeps") < share,
             DoubleCheck::All => true,
         }
+    }
+
+    /// The sample, once it is settled, is gold.
+    fn is_gold(&self, sample: i64) -> bool {
+        chance(self.seed, sample, "gold share") < self.gold_share
     }
 
     /// A sample of known class goes to `person` beside this one.
@@ -166,7 +184,7 @@ pub enum Standing {
     /// Decided, but not that it is of a class.
     Decided,
     Verified,
-    /// Verified by two people, or adjudicated.
+    /// Verified by several people, and one of those that are kept out of training.
     Gold,
 }
 
@@ -180,6 +198,8 @@ pub struct Outcome {
     pub class: Option<String>,
     /// It is one that people agree on: its label is theirs together.
     pub consensus: bool,
+    /// The class is that of two people whom the policy asked, or of an adjudication.
+    pub settled: bool,
     /// People whose decision it rests on.
     pub people: usize,
     /// The review that leaves the sample out.
@@ -221,13 +241,15 @@ pub fn settle(sample: i64, looks: &[Look]) -> Outcome {
         not_by,
         class: None,
         consensus: false,
+        settled: false,
         people: 0,
         excluded_by: None,
         votes: votes.iter().map(|l| l.review).collect(),
     };
     if let Some(last) = adjudication(looks) {
         outcome.class = class(&last.verdict);
-        outcome.standing = if outcome.class.is_some() { Standing::Gold } else { Standing::Decided };
+        outcome.settled = outcome.class.is_some();
+        outcome.standing = verified(sample, &outcome, &last.policy);
         outcome.people =
             1 + votes.iter().filter(|l| l.verdict == last.verdict && l.person != last.person).count();
         outcome.excluded_by = excludes(last);
@@ -243,13 +265,19 @@ pub fn settle(sample: i64, looks: &[Look]) -> Outcome {
     } else {
         outcome.class = class(&first.verdict);
         outcome.consensus = votes.len() > 1 && outcome.class.is_some();
-        outcome.standing = match (&outcome.class, outcome.consensus, first.policy.double_check) {
-            (None, ..) => Standing::Decided,
-            (Some(_), true, d) if d != DoubleCheck::None => Standing::Gold,
-            (Some(_), ..) => Standing::Verified,
-        };
+        outcome.settled = outcome.consensus && first.policy.double_check != DoubleCheck::None;
+        outcome.standing = verified(sample, &outcome, &first.policy);
     }
     outcome
+}
+
+/// How a sample stands on which nobody has to decide any more.
+fn verified(sample: i64, outcome: &Outcome, policy: &Policy) -> Standing {
+    match outcome.class {
+        None => Standing::Decided,
+        Some(_) if outcome.settled && policy.is_gold(sample) => Standing::Gold,
+        Some(_) => Standing::Verified,
+    }
 }
 
 /// What a decision of `person` counts as, beside the `looks` so far. `asked`: what it was asked for and when

@@ -59,6 +59,8 @@ pub struct Reverted {
     /// Labels taken back, and labels given again.
     pub retracted: i64,
     pub given: i64,
+    /// Samples that were verified as something else, and wait for somebody again.
+    pub queued: i64,
 }
 
 /// From `old` (none: from nothing) to `new`; changes after the external id `after`. Reads both files.
@@ -135,9 +137,9 @@ pub async fn revert(
             decided_at: r.decided_at,
         })
         .collect();
-    let Restored { changed, retracted, given } =
+    let Restored { changed, retracted, given, queued } =
         services.store.restore(dataset, &snapshot.id, &before.id, &wanted, author, reason).await?;
-    Ok(Reverted { before: before.id, changed, retracted, given })
+    Ok(Reverted { before: before.id, changed, retracted, given, queued })
 }
 
 #[cfg(test)]

@@ -461,8 +461,10 @@ impl BulkPass {
         let Some(upto) = part.upto else { return Ok(0) };
         if self.bulk.action == BulkAction::Exclude {
             sqlx::query!(
-                "insert into exclusions (sample_id, bulk_id) select sample_id, bulk_id from bulk_action_samples
-                 where bulk_id = $1 and sample_id > $2 and sample_id <= $3",
+                "insert into exclusions (dataset_id, sample_id, bulk_id)
+                 select a.dataset_id, b.sample_id, b.bulk_id
+                 from bulk_action_samples b join bulk_actions a on a.id = b.bulk_id
+                 where b.bulk_id = $1 and b.sample_id > $2 and b.sample_id <= $3",
                 id,
                 self.after,
                 upto

@@ -1,12 +1,16 @@
-//! What scans find beside wrong labels: counts of issues, clusters, and the facts of the media they judge.
+//! What scans find beside wrong labels: clusters, and the facts of the media they judge; how many issues there
+//! are is in [`counts`].
+
+mod counts;
 
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::suspects::{NOT_EXCLUDED, SuspectFilter, push_conditions};
-use super::{Page, Result, Store, keyword};
-use crate::domain::health::{Cluster, IssueCount};
-use crate::domain::{IssueKind, LabelCount};
+pub use self::counts::CountedIssue;
+pub(super) use self::counts::Tally;
+use super::{Page, Result, Store};
+use crate::domain::LabelCount;
+use crate::domain::health::Cluster;
 
 /// What is known of a sample's media without looking at them again.
 #[derive(Clone, Copy, Debug)]
@@ -56,33 +60,6 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(())
-    }
-
-    /// Samples with each kind of issue, every kind, among those that the filter lets through; its `issue`,
-    /// `field` and `all` play no part.
-    pub async fn issue_counts(
-        &self,
-        dataset: Uuid,
-        scan: Uuid,
-        filter: &SuspectFilter,
-    ) -> Result<Vec<IssueCount>> {
-        let mut q = sqlx::QueryBuilder::new(
-            "select i.kind, count(*) from finding_issues i \
-             join findings f on f.scan_id = i.scan_id and f.sample_id = i.sample_id \
-             join scans n on n.id = i.scan_id left join review_status r on r.sample_id = f.sample_id \
-             where i.scan_id = ",
-        );
-        q.push_bind(scan).push(" and n.dataset_id = ").push_bind(dataset);
-        push_conditions(&mut q, dataset, filter);
-        q.push(NOT_EXCLUDED);
-        q.push(" group by i.kind");
-        let rows: Vec<(String, i64)> = q.build_query_as().fetch_all(&self.pool).await?;
-        let mut counts: Vec<IssueCount> = IssueKind::ALL.map(|kind| IssueCount { kind, n: 0 }).into();
-        for (kind, n) in rows {
-            let kind = keyword("issue", &kind, IssueKind::parse)?;
-            counts.iter_mut().filter(|c| c.kind == kind).for_each(|c| c.n = u64::try_from(n).unwrap_or(0));
-        }
-        Ok(counts)
     }
 
     /// Most samples with minority labels first, after `after` (a cluster of the page before).

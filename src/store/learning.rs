@@ -192,6 +192,17 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
+        sqlx::query!("delete from issue_counts where scan_id = $1 and kind = 'label'", scan)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query!(
+            "insert into issue_counts (scan_id, kind, detectors, cross_parent, n)
+             select scan_id, 'label', detectors, coalesce((reason ->> 'cross_parent')::boolean, false), count(*)
+             from findings where scan_id = $1 and flagged group by 1, 2, 3, 4",
+            scan
+        )
+        .execute(&mut *tx)
+        .await?;
         sqlx::query!("update scans set meta = $2, meta_review = $3 where id = $1", scan, meta, upto)
             .execute(&mut *tx)
             .await?;

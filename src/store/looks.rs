@@ -56,7 +56,7 @@ pub(super) async fn standing(tx: &mut PgConnection, sample: i64) -> Result<Vec<L
         r#"select r.id, r.author, r.decision, r.classes, r.class_before, r.purpose,
              extract(epoch from r.created_at)::float8 as "at!", p.double_check as "double_check?",
              p.keeps_share as "keeps_share?", p.blind as "blind?", p.hide_model as "hide_model?",
-             p.gold_rate as "gold_rate?", p.seed as "seed?"
+             p.gold_rate as "gold_rate?", p.gold_share as "gold_share?", p.seed as "seed?"
            from reviews r left join review_policies p on p.dataset_id = r.dataset_id and p.version = r.policy
            where r.sample_id = $1 and r.purpose <> 'gold'
              and not exists (select from review_retractions t where t.review_id = r.id)
@@ -73,6 +73,7 @@ pub(super) async fn standing(tx: &mut PgConnection, sample: i64) -> Result<Vec<L
                 blind: r.blind,
                 hide_model: r.hide_model,
                 gold_rate: r.gold_rate,
+                gold_share: r.gold_share,
                 seed: r.seed,
             };
             let corrupt = |reason: String| StoreError::Corrupt { what: "review", reason };
@@ -107,7 +108,7 @@ pub(super) async fn settle_down(
 ) -> Result<Option<OpenItem>> {
     let outcome = settle(sample, looks);
     verify(tx, dataset, sample, &outcome).await?;
-    exclude(tx, sample, outcome.excluded_by).await?;
+    exclude(tx, dataset, sample, outcome.excluded_by).await?;
     queue(tx, dataset, sample, looks, &outcome).await
 }
 
@@ -145,15 +146,17 @@ async fn verify(tx: &mut PgConnection, dataset: Uuid, sample: i64, outcome: &Out
         }
     };
     sqlx::query!(
-        "insert into verifications (sample_id, dataset_id, state, class, people, label_id) values ($1, $2, $3, $4, $5, $6)
+        "insert into verifications (sample_id, dataset_id, state, class, people, label_id, settled)
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (sample_id) do update set state = excluded.state, class = excluded.class, people = excluded.people,
-           label_id = excluded.label_id, updated_at = now()",
+           label_id = excluded.label_id, settled = excluded.settled, updated_at = now()",
         sample,
         dataset,
         state,
         outcome.class,
         i32::try_from(outcome.people).unwrap_or(i32::MAX),
-        label
+        label,
+        outcome.settled
     )
     .execute(tx)
     .await?;
@@ -193,7 +196,7 @@ pub(super) async fn retract(tx: &mut PgConnection, label: i64, author: &str) -> 
 }
 
 /// Of the exclusions by reviews only that of `review` stands.
-async fn exclude(tx: &mut PgConnection, sample: i64, review: Option<i64>) -> Result<()> {
+async fn exclude(tx: &mut PgConnection, dataset: Uuid, sample: i64, review: Option<i64>) -> Result<()> {
     sqlx::query!(
         "update exclusions set lifted_at = now()
          where sample_id = $1 and review_id is not null and lifted_at is null and review_id is distinct from $2",
@@ -204,8 +207,9 @@ async fn exclude(tx: &mut PgConnection, sample: i64, review: Option<i64>) -> Res
     .await?;
     if let Some(review) = review {
         sqlx::query!(
-            "insert into exclusions (sample_id, review_id) values ($1, $2)
+            "insert into exclusions (dataset_id, sample_id, review_id) values ($1, $2, $3)
              on conflict (review_id) where review_id is not null do update set lifted_at = null",
+            dataset,
             sample,
             review
         )
@@ -320,8 +324,8 @@ async fn close(tx: &mut PgConnection, item: i64) -> Result<()> {
 }
 
 impl Store {
-    /// Samples whose class is known by two people or an adjudication: kept out of training, so that what is
-    /// measured on them says something.
+    /// Of the samples whose class two people or an adjudication settled, the share that is kept out of training,
+    /// so that what is measured on them says something.
     pub async fn gold(&self, dataset: Uuid) -> Result<HashSet<i64>> {
         let ids = sqlx::query_scalar!(
             "select sample_id from verifications where dataset_id = $1 and state = 'gold'",

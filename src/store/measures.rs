@@ -106,7 +106,7 @@ impl Store {
                    v.class, r.class_before as shown,
                    case r.decision when 'keep' then r.class_before when 'relabel' then r.classes[1] end as said
                  from reviews r join verifications v on v.sample_id = r.sample_id
-                 where r.dataset_id = $1 and v.state = 'gold' and v.class is not null
+                 where r.dataset_id = $1 and v.settled and v.class is not null
                    and r.decision in ('keep', 'relabel', 'out_of_taxonomy') and r.purpose <> 'adjudicate'
                    and not exists (select from review_retractions t where t.review_id = r.id)
                  order by r.sample_id, r.author, r.purpose = 'gold', r.id desc) d

@@ -29,6 +29,7 @@ pub(super) struct PolicyColumns {
     pub(super) blind: Option<bool>,
     pub(super) hide_model: Option<bool>,
     pub(super) gold_rate: Option<f64>,
+    pub(super) gold_share: Option<f64>,
     pub(super) seed: Option<i64>,
 }
 
@@ -42,6 +43,7 @@ impl PolicyColumns {
             blind: self.blind.unwrap_or_default(),
             hide_model: self.hide_model.unwrap_or_default(),
             gold_rate: self.gold_rate.unwrap_or_default(),
+            gold_share: self.gold_share.unwrap_or_default(),
             seed: self.seed.unwrap_or_default(),
         };
         Policy::try_from(&form).map_err(|e| StoreError::Corrupt { what: "policy", reason: e.to_string() })
@@ -52,7 +54,7 @@ impl Store {
     /// The policy in force; the default until one is set.
     pub async fn policy(&self, dataset: Uuid) -> Result<PolicyVersion> {
         let row = sqlx::query!(
-            "select version, double_check, keeps_share, blind, hide_model, gold_rate, seed, author, created_at
+            "select version, double_check, keeps_share, blind, hide_model, gold_rate, gold_share, seed, author, created_at
              from review_policies where dataset_id = $1 order by version desc limit 1",
             dataset
         )
@@ -68,6 +70,7 @@ impl Store {
             blind: r.blind,
             hide_model: r.hide_model,
             gold_rate: r.gold_rate,
+            gold_share: r.gold_share,
             seed: r.seed,
         };
         Ok(PolicyVersion { version: r.version, policy, author: Some(r.author), since: Some(r.created_at) })
@@ -89,14 +92,15 @@ impl Store {
         }
         sqlx::query!(
             "insert into review_policies (dataset_id, version, double_check, keeps_share, blind, hide_model, gold_rate,
-               seed, author)
-             select $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8 from review_policies where dataset_id = $1",
+               gold_share, seed, author)
+             select $1, coalesce(max(version), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9 from review_policies where dataset_id = $1",
             dataset,
             form.double_check,
             form.keeps_share.unwrap_or_default(),
             form.blind,
             form.hide_model,
             form.gold_rate,
+            form.gold_share,
             form.seed,
             actor
         )

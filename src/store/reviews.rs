@@ -142,7 +142,7 @@ async fn ground(tx: &mut PgConnection, new: &NewReview) -> Result<Ground> {
     let r = sqlx::query!(
         r#"select c.class as "class?", p.version as "version?", p.double_check as "double_check?",
              p.keeps_share as "keeps_share?", p.blind as "blind?", p.hide_model as "hide_model?",
-             p.gold_rate as "gold_rate?", p.seed as "seed?", l.purpose as "purpose?", l.label as "label?",
+             p.gold_rate as "gold_rate?", p.gold_share as "gold_share?", p.seed as "seed?", l.purpose as "purpose?", l.label as "label?",
              l.blind as "lease_blind?", l.leased_by as "leased_by?", extract(epoch from l.created_at)::float8 as leased_at
            from (select) x left join current_labels c on c.sample_id = $1
            left join lateral (select * from review_policies where dataset_id = $2 order by version desc limit 1) p on true
@@ -162,6 +162,7 @@ async fn ground(tx: &mut PgConnection, new: &NewReview) -> Result<Ground> {
         blind: r.blind,
         hide_model: r.hide_model,
         gold_rate: r.gold_rate,
+        gold_share: r.gold_share,
         seed: r.seed,
     };
     let purpose = r.purpose.map(|p| keyword("purpose", &p, Purpose::parse)).transpose()?;
@@ -334,11 +335,13 @@ impl Store {
         .await?)
     }
 
-    /// Newest first, before the review `before`; of one author, or of all.
+    /// Newest first, before the review `before`; of one author, or of all. `told_to`: without others' decisions on
+    /// samples that are not verified.
     pub async fn recent_reviews(
         &self,
         dataset: Uuid,
         author: Option<&str>,
+        told_to: Option<&str>,
         before: Option<i64>,
         limit: i64,
     ) -> Result<Page<RecentReview>> {
@@ -349,11 +352,14 @@ impl Store {
                from reviews r join samples s on s.id = r.sample_id
                left join review_retractions t on t.review_id = r.id
                where r.dataset_id = $1 and ($2::text is null or r.author = $2) and ($3::bigint is null or r.id < $3)
+                 and ($5::text is null or r.author = $5 or exists (select from verifications v
+                   where v.sample_id = r.sample_id and v.state in ('verified', 'gold')))
                order by r.id desc limit $4"#,
             dataset,
             author,
             before,
-            limit + 1
+            limit + 1,
+            told_to
         )
         .fetch_all(&self.pool)
         .await?;

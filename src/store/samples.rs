@@ -125,7 +125,7 @@ pub struct SampleFilter {
     /// Only samples that are excluded (true), or only the others (false).
     pub excluded: Option<bool>,
     /// Title, speech text, OCR or external id hold this, letters of either case. Reads the texts of the samples
-    /// one after the other until the page is full.
+    /// one after the other until the page is full; `took_too_long` after ten seconds.
     pub text: Option<String>,
 }
 
@@ -273,7 +273,10 @@ impl Store {
         q.push_bind(dataset).push(" and s.id > ").push_bind(after);
         self.push_sample_conditions(&mut q, dataset, filter).await?;
         q.push(" order by s.id limit ").push_bind(limit + 1);
-        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<Row> = match &filter.text {
+            Some(_) => q.build_query_as().fetch_all(&mut *self.patient().await?).await?,
+            None => q.build_query_as().fetch_all(&self.pool).await?,
+        };
         let samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
         Ok(Page::cut(samples, limit, |s| s.id.to_string()))
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::issues::Tally;
 use super::{Page, Result, Store, StoreError};
 use crate::domain::health::Cluster;
 use crate::domain::{Candidate, Field, Finding};
@@ -98,7 +99,7 @@ impl Store {
         let json = |v: serde_json::Result<String>| {
             v.map_err(|e| StoreError::Corrupt { what: "finding", reason: e.to_string() })
         };
-        let (mut text, mut issues) = (String::new(), String::new());
+        let (mut text, mut issues, mut tally) = (String::new(), String::new(), Tally::default());
         for batch in findings.chunks(2000) {
             text.clear();
             issues.clear();
@@ -106,6 +107,7 @@ impl Store {
                 let votes: BTreeMap<&Field, &Candidate> = f.field_votes.iter().map(|(f, c)| (f, c)).collect();
                 let detectors = f.detectors.iter().map(|d| d.as_str()).collect::<Vec<_>>().join(",");
                 for found in &f.issues {
+                    tally.add(found.issue.kind(), &detectors, f.reason.cross_parent);
                     let fields: Vec<&str> = found.issue.fields().into_iter().map(Field::as_str).collect();
                     let _ = writeln!(
                         issues,
@@ -167,6 +169,7 @@ impl Store {
             copy.send(issues.as_bytes()).await?;
             copy.finish().await?;
         }
+        tally.store(&mut tx, scan.id).await?;
         for c in clusters {
             sqlx::query!(
                 "insert into clusters (scan_id, cluster, n, words, class, purity, minority, labels, underperforms)

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::samples::SampleFilter;
-use super::suspects::{NOT_EXCLUDED, SuspectFilter, push_conditions};
-use super::{Page, Result, Store, StoreError};
+use super::suspects::{NOT_EXCLUDED, SuspectFilter, push_conditions, push_kind, source};
+use super::{Page, Result, Store, StoreError, suspects};
 
 /// Which samples. Unknown fields are refused: a filter that is misspelt must not mean everything.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -122,29 +122,9 @@ impl Store {
     ) -> Result<()> {
         let scan = self.latest_scan_id(dataset).await?;
         if let SampleSet::Suspects(filter) = set {
-            q.push(match filter.issue {
-                Some(_) => {
-                    " from finding_issues i join findings f on f.scan_id = i.scan_id and f.sample_id = i.sample_id"
-                }
-                None => " from findings f",
-            });
-            q.push(" join samples s on s.id = f.sample_id").push(LABELS);
+            q.push(" from ").push(source(filter)).push(" join samples s on s.id = f.sample_id").push(LABELS);
             q.push(" where s.dataset_id = ").push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
-            match filter.issue {
-                Some(kind) => {
-                    q.push(" and i.scan_id = ")
-                        .push_bind(scan)
-                        .push(" and i.kind = ")
-                        .push_bind(kind.as_str());
-                    if let Some(field) = filter.field {
-                        q.push(" and ").push_bind(field.as_str()).push(" = any(i.fields)");
-                    }
-                }
-                None if !filter.all => {
-                    q.push(" and (f.flagged or f.audit is not null)");
-                }
-                None => {}
-            }
+            push_kind(q, scan, filter);
             push_conditions(q, dataset, filter);
             q.push(NOT_EXCLUDED);
             return Ok(());
@@ -191,11 +171,11 @@ impl Store {
         self.push_set(&mut q, dataset, set).await?;
         q.push(" and ").push(place).push(" > ").push_bind(after);
         q.push(" order by ").push(place).push(" limit ").push_bind(limit + 1);
-        let tiles: Vec<GridTile> = q.build_query_as().fetch_all(&self.pool).await?;
+        let tiles: Vec<GridTile> = q.build_query_as().fetch_all(&mut *self.patient().await?).await?;
         Ok(Page::cut(tiles, limit, |t| t.place.to_string()))
     }
 
-    /// Samples of the set; it is walked through once.
+    /// Samples of the set; where no number of it is kept it is walked through once.
     ///
     /// # Errors
     /// As [`Self::push_set`].
@@ -204,8 +184,13 @@ impl Store {
             return Ok(self.selection(dataset, *selection).await?.n_samples);
         }
         let mut q = QueryBuilder::new("select count(*)");
-        self.push_set(&mut q, dataset, set).await?;
-        Ok(q.build_query_scalar().fetch_one(&self.pool).await?)
+        match (set, self.latest_scan_id(dataset).await?) {
+            (SampleSet::Suspects(filter), Some(scan)) => {
+                self.push_listed(&mut q, dataset, scan, filter).await?;
+            }
+            _ => self.push_set(&mut q, dataset, set).await?,
+        }
+        Ok(q.build_query_scalar().fetch_one(&mut *self.patient().await?).await?)
     }
 
     /// The sample itself and, where the scan found any, its near-duplicates. Members of a group stand next to
@@ -291,8 +276,7 @@ impl Store {
 /// The column that orders a set; it grows strictly.
 pub(super) fn place(set: &SampleSet) -> &'static str {
     match set {
-        SampleSet::Suspects(filter) if filter.issue.is_some() => "i.rank",
-        SampleSet::Suspects(_) => "f.place",
+        SampleSet::Suspects(filter) => suspects::place(filter),
         SampleSet::Selection { .. } => "t.sample_id",
         _ => "s.id",
     }

@@ -52,6 +52,8 @@ pub struct Restored {
     pub changed: i64,
     pub retracted: i64,
     pub given: i64,
+    /// Samples that wait for somebody again.
+    pub queued: i64,
 }
 
 impl Store {
@@ -143,8 +145,8 @@ impl Store {
     }
 
     /// Makes the current labels what is `wanted`: labels that outrank it are retracted, and where it was
-    /// itself retracted since, it is given again. Samples whose class changes are no longer verified. Noted
-    /// among the audit events. All or nothing.
+    /// itself retracted since, it is given again. Samples whose class changes are no longer verified, and
+    /// wait in the queue again, where they stood. Noted among the audit events. All or nothing.
     pub async fn restore(
         &self,
         dataset: Uuid,
@@ -215,14 +217,29 @@ impl Store {
         .execute(&mut *tx)
         .await?
         .rows_affected();
-        sqlx::query(
-            "delete from verifications v using wanted w
-             where v.sample_id = w.sample_id and v.class is distinct from w.class",
+        // what waits for a second look or to be settled goes on waiting for that
+        let queued = sqlx::query(
+            "with gone as (
+               delete from verifications v using wanted w
+               where v.sample_id = w.sample_id and v.class is distinct from w.class returning v.sample_id)
+             insert into queue_items (dataset_id, sample_id, purpose, priority, batch_id)
+             select $1, g.sample_id, 'first', coalesce(l.priority, f.place, 0), b.id
+             from gone g
+             left join lateral (select priority, batch_id from queue_items q
+               where q.sample_id = g.sample_id and q.purpose <> 'gold' order by q.id desc limit 1) l on true
+             left join batches b on b.id = l.batch_id and b.closed_at is null
+             left join findings f on f.sample_id = g.sample_id
+               and f.scan_id = (select id from scans where dataset_id = $1 order by seq desc limit 1)
+             order by g.sample_id
+             on conflict (sample_id) where state = 'open' and purpose <> 'gold' do nothing",
         )
+        .bind(dataset)
         .execute(&mut *tx)
-        .await?;
+        .await?
+        .rows_affected();
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let restored = Restored { changed, retracted: whole(retracted), given: whole(given) };
+        let restored =
+            Restored { changed, retracted: whole(retracted), given: whole(given), queued: whole(queued) };
         let facts =
             serde_json::json!({"snapshot": to, "before": before, "changed": changed, "reason": reason});
         record(&mut tx, author, "snapshot_restored", Some(dataset), &facts).await?;

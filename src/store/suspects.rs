@@ -1,12 +1,15 @@
 //! The findings of a scan as reviewers walk through them: the order of review or that of one kind of issue,
 //! filters, keyset paging.
 
+mod narrow;
+
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+pub(super) use self::narrow::{FEW, push_narrow};
 use super::{Page, Result, Store, StoreError, keyword};
 use crate::domain::{Detector, Field, Issue, IssueKind, Neighbour, Reason};
 
@@ -47,6 +50,19 @@ pub enum SuspectStatus {
     Unsure,
     /// Ambiguous, out of taxonomy, bad media or left out.
     Other,
+}
+
+impl SuspectStatus {
+    /// The last words that it stands for; `None`: there may be none at all.
+    fn decisions(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Open => None,
+            Self::Kept => Some(&["keep"]),
+            Self::Relabelled => Some(&["relabel"]),
+            Self::Unsure => Some(&["unsure"]),
+            Self::Other => Some(&["ambiguous", "out_of_taxonomy", "bad_media", "exclude"]),
+        }
+    }
 }
 
 /// One line of the suspects page.
@@ -149,10 +165,6 @@ pub(super) const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.
     coalesce((select jsonb_agg(x.facts) from finding_issues x \
       where x.scan_id = f.scan_id and x.sample_id = f.sample_id), '[]') as issues, ";
 
-/// The findings of a scan under `f`, with review status `r`; `place` is in both.
-const BY_REVIEW: &str = "f.place from findings f";
-const BY_ISSUE: &str = "i.rank as place from finding_issues i \
-    join findings f on f.scan_id = i.scan_id and f.sample_id = i.sample_id";
 pub(super) const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
     left join review_status r on r.sample_id = f.sample_id where s.dataset_id = ";
 
@@ -160,19 +172,57 @@ pub(super) const BESIDE: &str = " join samples s on s.id = f.sample_id left join
 pub(super) const NOT_EXCLUDED: &str =
     " and not exists (select from exclusions x where x.sample_id = f.sample_id and x.lifted_at is null)";
 
+/// Adds an array of the leaves and nodes that are `class` or lie under it, read once.
+fn push_below(q: &mut QueryBuilder<Postgres>, dataset: Uuid, class: &str) {
+    q.push("any(array(with recursive below as (select node from taxonomy_nodes where dataset_id = ")
+        .push_bind(dataset)
+        .push(" and node = ")
+        .push_bind(class.to_owned())
+        .push(
+            " union all select n.node from taxonomy_nodes n join below b on n.parent = b.node where n.dataset_id = ",
+        )
+        .push_bind(dataset)
+        .push(") select node from below))");
+}
+
+/// Where the findings `f` of a filter come from, and their issues `i` where it asks for a kind.
+pub(super) fn source(filter: &SuspectFilter) -> &'static str {
+    match filter.issue {
+        Some(_) => "finding_issues i join findings f on f.scan_id = i.scan_id and f.sample_id = i.sample_id",
+        None => "findings f",
+    }
+}
+
+/// The column that orders the list of a filter.
+pub(super) fn place(filter: &SuspectFilter) -> &'static str {
+    if filter.issue.is_some() { "i.rank" } else { "f.place" }
+}
+
+/// Adds what the kind of issue and the cut ask of a finding `f` and its issue `i`.
+pub(super) fn push_kind(q: &mut QueryBuilder<Postgres>, scan: Option<Uuid>, filter: &SuspectFilter) {
+    match filter.issue {
+        Some(kind) => {
+            // said again of the issues: their index begins with the scan
+            q.push(" and i.scan_id = ").push_bind(scan).push(" and i.kind = ").push_bind(kind.as_str());
+            if let Some(field) = filter.field {
+                q.push(" and ").push_bind(field.as_str()).push(" = any(i.fields)");
+            }
+        }
+        None if !filter.all => {
+            q.push(" and (f.flagged or f.audit is not null)");
+        }
+        None => {}
+    }
+}
+
 /// Adds what a filter asks of a finding `f` and its review status `r`, all but the issue and the cut.
 pub(super) fn push_conditions(q: &mut QueryBuilder<Postgres>, dataset: Uuid, filter: &SuspectFilter) {
     if let Some(class) = &filter.class {
-        // the node itself and every leaf below it
-        q.push(" and exists (with recursive below as (select node from taxonomy_nodes where dataset_id = ")
-            .push_bind(dataset)
-            .push(" and node = ")
-            .push_bind(class.clone())
-            .push(
-                " union all select n.node from taxonomy_nodes n join below b on n.parent = b.node where n.dataset_id = ",
-            )
-            .push_bind(dataset)
-            .push(") select 1 from below where node = f.given_class or node = f.suggested_class)");
+        q.push(" and (f.given_class = ");
+        push_below(q, dataset, class);
+        q.push(" or f.suggested_class = ");
+        push_below(q, dataset, class);
+        q.push(")");
     }
     if let Some(given) = &filter.given {
         q.push(" and f.given_class = ").push_bind(given.clone());
@@ -189,53 +239,15 @@ pub(super) fn push_conditions(q: &mut QueryBuilder<Postgres>, dataset: Uuid, fil
     if let Some(cross) = filter.cross_parent {
         q.push(" and (f.reason ->> 'cross_parent')::boolean = ").push_bind(cross);
     }
-    match filter.status {
-        None => {}
-        Some(SuspectStatus::Open) => {
-            q.push(" and (r.decision is null or r.decision = 'unsure')");
-        }
-        Some(SuspectStatus::Kept) => {
-            q.push(" and r.decision = 'keep'");
-        }
-        Some(SuspectStatus::Relabelled) => {
-            q.push(" and r.decision = 'relabel'");
-        }
-        Some(SuspectStatus::Unsure) => {
-            q.push(" and r.decision = 'unsure'");
-        }
-        Some(SuspectStatus::Other) => {
-            q.push(" and r.decision in ('ambiguous', 'out_of_taxonomy', 'bad_media', 'exclude')");
-        }
+    if let Some(status) = filter.status {
+        match status.decisions() {
+            None => q.push(" and (r.decision is null or r.decision = 'unsure')"),
+            Some(decisions) => q.push(" and r.decision = any(").push_bind(decisions).push(")"),
+        };
     }
 }
 
 impl Store {
-    /// The query and the column that orders it.
-    fn suspects_query(
-        dataset: Uuid,
-        scan: Uuid,
-        filter: &SuspectFilter,
-    ) -> (QueryBuilder<Postgres>, &'static str) {
-        let mut q = QueryBuilder::new(COLUMNS);
-        q.push(if filter.issue.is_some() { BY_ISSUE } else { BY_REVIEW }).push(BESIDE);
-        q.push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
-        match filter.issue {
-            Some(kind) => {
-                // said again of the issues: their index begins with the scan
-                q.push(" and i.scan_id = ").push_bind(scan).push(" and i.kind = ").push_bind(kind.as_str());
-                if let Some(field) = filter.field {
-                    q.push(" and ").push_bind(field.as_str()).push(" = any(i.fields)");
-                }
-            }
-            None if !filter.all => {
-                q.push(" and (f.flagged or f.audit is not null)");
-            }
-            None => {}
-        }
-        push_conditions(&mut q, dataset, filter);
-        (q, if filter.issue.is_some() { "i.rank" } else { "f.place" })
-    }
-
     /// Suspects after `after` (a place; 0: from the top), in the order of review, or of the kind of issue.
     pub async fn suspects(
         &self,
@@ -245,15 +257,7 @@ impl Store {
         after: i32,
         limit: i64,
     ) -> Result<Page<Suspect>> {
-        let (mut q, place) = Self::suspects_query(dataset, scan, filter);
-        q.push(NOT_EXCLUDED);
-        q.push(format_args!(" and {place} > "))
-            .push_bind(after)
-            .push(format_args!(" order by {place} limit "))
-            .push_bind(limit + 1);
-        let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
-        let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
-        Ok(Page::cut(suspects, limit, |s| s.place.to_string()))
+        self.suspects_from(dataset, scan, filter, (">", after, ""), limit).await
     }
 
     /// Suspects before `before` (a place), nearest first: for turning pages back.
@@ -265,14 +269,65 @@ impl Store {
         before: i32,
         limit: i64,
     ) -> Result<Page<Suspect>> {
-        let (mut q, place) = Self::suspects_query(dataset, scan, filter);
-        q.push(NOT_EXCLUDED);
-        q.push(format_args!(" and {place} < "))
-            .push_bind(before)
-            .push(format_args!(" order by {place} desc limit "))
-            .push_bind(limit + 1);
+        self.suspects_from(dataset, scan, filter, ("<", before, " desc"), limit).await
+    }
+
+    /// Which they are first, then the wide rows of these few.
+    async fn suspects_from(
+        &self,
+        dataset: Uuid,
+        scan: Uuid,
+        filter: &SuspectFilter,
+        (side, from, direction): (&'static str, i32, &'static str),
+        limit: i64,
+    ) -> Result<Page<Suspect>> {
+        let place = place(filter);
+        let mut q = QueryBuilder::new("with page as materialized (select f.sample_id, ");
+        q.push(place).push(" as place");
+        self.push_listed(&mut q, dataset, scan, filter).await?;
+        q.push(format_args!(" and {place} {side} ")).push_bind(from);
+        q.push(format_args!(" order by {place}{direction} limit ")).push_bind(limit + 1).push(") ");
+        q.push(COLUMNS)
+            .push("p.place from page p join findings f on f.sample_id = p.sample_id and f.scan_id = ");
+        q.push_bind(scan).push(BESIDE).push_bind(dataset);
+        q.push(format_args!(" order by p.place{direction}"));
         let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
         let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
         Ok(Page::cut(suspects, limit, |s| s.place.to_string()))
+    }
+
+    /// Adds `from … where …` for the findings `f` of the scan that the filter lists. Those few that an index finds
+    /// are taken one by one; else it is left to whoever reads on along the order.
+    pub(super) async fn push_listed(
+        &self,
+        q: &mut QueryBuilder<Postgres>,
+        dataset: Uuid,
+        scan: Uuid,
+        filter: &SuspectFilter,
+    ) -> Result<()> {
+        q.push(" from ");
+        let few = match filter.narrow() {
+            Some(narrow) => self.is_few(dataset, scan, &narrow).await?.then_some(narrow),
+            None => None,
+        };
+        match few {
+            None => {
+                q.push(source(filter));
+            }
+            Some(narrow) => {
+                q.push("(");
+                push_narrow(q, dataset, scan, &narrow);
+                q.push(") d cross join lateral (select * from findings x where x.scan_id = ").push_bind(scan);
+                q.push(" and x.sample_id = d.sample_id offset 0) f");
+                if filter.issue.is_some() {
+                    q.push(" join finding_issues i on i.scan_id = f.scan_id and i.sample_id = f.sample_id");
+                }
+            }
+        }
+        q.push(" left join review_status r on r.sample_id = f.sample_id where f.scan_id = ").push_bind(scan);
+        push_kind(q, Some(scan), filter);
+        push_conditions(q, dataset, filter);
+        q.push(NOT_EXCLUDED);
+        Ok(())
     }
 }

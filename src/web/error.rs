@@ -164,6 +164,13 @@ impl From<StoreError> for Problem {
         if error.is_transient() {
             return Self::unavailable(error);
         }
+        if error.took_too_long() {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "took_too_long",
+                "there is too much to read through; narrow it down, by class, split or rule for instance",
+            );
+        }
         match error {
             StoreError::NotFound { what, key } => Self::not_found(what, key),
             StoreError::Rule { field, code, message } => Self::invalid(field, code, message),

@@ -18,8 +18,9 @@ const asked = (form) => {
 
 const requests = {
   policy(form) {
-    const { double_check: check, blind, hide_model: hide, gold_rate: gold, keeps_share: keeps } = form.elements;
-    const body = { double_check: check.value, blind: blind.checked, hide_model: hide.checked, gold_rate: share(gold) };
+    const { double_check: check, blind, hide_model: hide, gold_rate: gold, gold_share: kept, keeps_share: keeps } = form.elements;
+    const body = { double_check: check.value, blind: blind.checked, hide_model: hide.checked };
+    Object.assign(body, { gold_rate: share(gold), gold_share: share(kept) });
     if (check.value === "keeps_share") body.keeps_share = share(keeps);
     return ["PUT", "policy", body];
   },

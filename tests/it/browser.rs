@@ -18,9 +18,9 @@ use crate::support::TestApp;
 const SKIPPED: i32 = 77;
 
 /// A running `tamis serve` with its own state; killed if the test ends before it was stopped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     /// What makes the first account.
     setup_code: String,
     log: PathBuf,
@@ -29,7 +29,7 @@ struct Server {
 
 impl Server {
     /// With the embedded database in its state folder, or with the one at `database_url`.
-    fn start(database_url: Option<String>) -> Self {
+    pub(crate) fn start(database_url: Option<String>) -> Self {
         let state = tempfile::tempdir().unwrap();
         let log = state.path().join("serve.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tamis"));
@@ -65,6 +65,12 @@ impl Server {
 
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Ends it without a chance to tidy up.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Stops it as an init system would; returns its exit code.

@@ -51,8 +51,8 @@ impl TestApp {
 
     async fn settle(&self, dataset: Uuid, sample: i64, class: &str) {
         sqlx::query(
-            "insert into verifications (sample_id, dataset_id, state, class, people) values ($1, $2, 'gold', $3, 2)
-             on conflict (sample_id) do update set state = 'gold', class = excluded.class, people = 2",
+            "insert into verifications (sample_id, dataset_id, state, class, people, settled) values ($1, $2, 'gold', $3, 2, true)
+             on conflict (sample_id) do update set state = 'gold', class = excluded.class, people = 2, settled = true",
         )
         .bind(sample)
         .bind(dataset)

@@ -22,12 +22,12 @@ async fn ask(url: &str, sql: &'static str) -> String {
 }
 
 /// The pid of the server, by its own file.
-fn server(state: &Path) -> i32 {
+pub(crate) fn server(state: &Path) -> i32 {
     let text = std::fs::read_to_string(state.join("postgres/cluster/data/postmaster.pid")).expect("runs");
     text.lines().next().and_then(|line| line.parse().ok()).expect("a pid")
 }
 
-fn signal(sign: &str, pid: &str) -> bool {
+pub(crate) fn signal(sign: &str, pid: &str) -> bool {
     let status = Command::new("kill").args([sign, pid]).stderr(Stdio::null()).status();
     status.is_ok_and(|s| s.success())
 }

@@ -143,6 +143,39 @@ async fn going_back_and_forth_loses_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_no_longer_verified_waits_again() {
+    let app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("clips", 4).await;
+    let first = app.taken("good").await;
+    app.scan(dataset, 4).await;
+    // the scan's snapshot is of the same labels
+    sqlx::query("update snapshots set blob = (select blob from snapshots where id = $1)")
+        .bind(&first)
+        .execute(app.services.store.pool())
+        .await
+        .unwrap();
+    app.decide("s1", Some("ski")).await;
+    app.decide("s3", None).await;
+    let holder = Uuid::now_v7();
+    let draws = async || -> Vec<String> {
+        let answer =
+            app.post_json(&format!("{API}/queue/draw"), &json!({"holder": holder, "count": 4})).await.json();
+        answer["items"].as_array().unwrap().iter().map(|i| i["sample"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(draws().await, ["s0", "s2"]);
+    let restore = format!("{API}/snapshots/{first}/restore");
+    let done = app.post_json(&restore, &json!({"reason": "no ski"})).await.json();
+    // s3 has the class that was confirmed: it stays verified, though nobody's word stands for it any more
+    assert_eq!((&done["changed"], &done["queued"]), (&json!(2), &json!(1)), "{done}");
+    assert_eq!(draws().await, ["s0", "s2", "s1"]);
+    let again = app.post_json(&restore, &json!({"reason": "no ski"})).await.json();
+    assert_eq!(again["queued"], 0);
+    app.decide("s1", None).await;
+    assert_eq!(app.count("verifications where class = 'dog'").await, 1);
+    assert_eq!(draws().await, ["s0", "s2"]);
+}
+
+#[tokio::test]
 async fn only_leads_go_back() {
     let app = TestApp::new().await;
     app.dataset_with_samples("clips", 2).await;

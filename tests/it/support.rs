@@ -159,6 +159,20 @@ impl TestApp {
         let create = format!("create database {database} template {template}");
         sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+        Self::open(server, database, change).await
+    }
+
+    /// With a new database on this server.
+    pub(crate) async fn on(server: &str) -> Self {
+        let database = format!("tamis_test_{}", Uuid::new_v4().simple());
+        let mut connection = admin(server).await;
+        let create = format!("create database {database}");
+        sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        Self::open(server.to_owned(), database, |_| {}).await
+    }
+
+    async fn open(server: String, database: String, change: impl FnOnce(&mut Config)) -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut config = Config::defaults(state.path()).unwrap();
         change(&mut config);

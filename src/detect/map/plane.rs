@@ -3,7 +3,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use crate::arrays::{gaussian_matrix, matmul, rng};
+use crate::arrays::{gaussian_matrix, matmul, orthonormalize, rng, symmetric_eigen};
 
 /// Directions that are iterated beside the two, so that the two come out exactly.
 const BESIDE: usize = 6;
@@ -30,7 +30,10 @@ pub fn principal_plane(x: ArrayView2<'_, f32>, seed: u64) -> Array2<f32> {
     }
     let y = times(&q);
     let gram = matmul(y.t(), y.view()).mapv(f64::from);
-    let rotation = eigenvectors(gram);
+    let (values, vectors) = symmetric_eigen(gram);
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.sort_by(|&i, &j| values[j].total_cmp(&values[i])); // stable
+    let rotation = vectors.select(Axis(1), &order);
     let mut points = Array2::zeros((n, 2));
     for (column, axis) in rotation.columns().into_iter().take(2).enumerate() {
         let axis = axis.mapv(|v| v as f32);
@@ -42,54 +45,8 @@ pub fn principal_plane(x: ArrayView2<'_, f32>, seed: u64) -> Array2<f32> {
     points
 }
 
-/// Gram and Schmidt's, twice, in f64. A column without a direction of its own becomes 0.
-fn orthonormal(x: Array2<f32>) -> Array2<f32> {
-    let mut q = x.mapv(f64::from);
-    for j in 0..q.ncols() {
-        let before = q.column(j).dot(&q.column(j)).sqrt();
-        for _ in 0..2 {
-            for i in 0..j {
-                let along = q.column(i).dot(&q.column(j));
-                let taken = q.column(i).mapv(|v| v * along);
-                let mut column = q.column_mut(j);
-                column -= &taken;
-            }
-        }
-        let norm = q.column(j).dot(&q.column(j)).sqrt();
-        let scale = if norm > 1e-6 * before && norm > 0.0 { 1.0 / norm } else { 0.0 };
-        q.column_mut(j).mapv_inplace(|v| v * scale);
-    }
-    q.mapv(|v| v as f32)
-}
-
-/// Eigenvectors of a small symmetric matrix as columns, the largest eigenvalue first, by Jacobi's rotations.
-fn eigenvectors(mut a: Array2<f64>) -> Array2<f64> {
-    let n = a.nrows();
-    let mut v = Array2::eye(n);
-    for _ in 0..30 {
-        for p in 0..n {
-            for q in p + 1..n {
-                if a[[p, q]] == 0.0 {
-                    continue;
-                }
-                let theta = (a[[q, q]] - a[[p, p]]) / (2.0 * a[[p, q]]);
-                let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-                let c = 1.0 / (t * t + 1.0).sqrt();
-                let s = t * c;
-                for k in 0..n {
-                    let (kp, kq) = (a[[k, p]], a[[k, q]]);
-                    (a[[k, p]], a[[k, q]]) = (c * kp - s * kq, s * kp + c * kq);
-                }
-                for k in 0..n {
-                    let (pk, qk) = (a[[p, k]], a[[q, k]]);
-                    (a[[p, k]], a[[q, k]]) = (c * pk - s * qk, s * pk + c * qk);
-                    let (kp, kq) = (v[[k, p]], v[[k, q]]);
-                    (v[[k, p]], v[[k, q]]) = (c * kp - s * kq, s * kp + c * kq);
-                }
-            }
-        }
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&i, &j| a[[j, j]].total_cmp(&a[[i, i]])); // stable
-    v.select(Axis(1), &order)
+/// With orthonormal columns, see [`orthonormalize`].
+fn orthonormal(mut x: Array2<f32>) -> Array2<f32> {
+    orthonormalize(&mut x);
+    x
 }

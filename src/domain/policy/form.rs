@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{DoubleCheck, Policy};
+use super::{DoubleCheck, GOLD_SHARE, Policy};
 
 /// A policy as it is sent and stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -27,9 +27,18 @@ pub struct PolicyForm {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 0.5)]
     pub gold_rate: f64,
+    /// Of the samples that two people agree on or an adjudication settles, the share that is gold: kept out of
+    /// training, to measure by. The others are trained on.
+    #[serde(default = "gold_share")]
+    #[schema(default = 0.1, minimum = 0, maximum = 1)]
+    pub gold_share: f64,
     /// Of what is drawn by chance.
     #[serde(default)]
     pub seed: i64,
+}
+
+fn gold_share() -> f64 {
+    GOLD_SHARE
 }
 
 fn yes() -> bool {
@@ -44,6 +53,8 @@ pub enum PolicyError {
     Share,
     #[error("gold_rate must lie in [0, 0.5]")]
     GoldRate,
+    #[error("gold_share must lie in [0, 1]")]
+    GoldShare,
 }
 
 impl PolicyError {
@@ -53,6 +64,7 @@ impl PolicyError {
             Self::Unknown(_) => "double_check",
             Self::Share => "keeps_share",
             Self::GoldRate => "gold_rate",
+            Self::GoldShare => "gold_share",
         }
     }
 }
@@ -72,11 +84,15 @@ impl TryFrom<&PolicyForm> for Policy {
         if !(0.0..=0.5).contains(&form.gold_rate) {
             return Err(PolicyError::GoldRate);
         }
+        if !(0.0..=1.0).contains(&form.gold_share) {
+            return Err(PolicyError::GoldShare);
+        }
         Ok(Self {
             double_check,
             blind: form.blind,
             hide_model: form.hide_model,
             gold_rate: form.gold_rate,
+            gold_share: form.gold_share,
             seed: form.seed,
         })
     }
@@ -96,6 +112,7 @@ impl From<&Policy> for PolicyForm {
             blind: p.blind,
             hide_model: p.hide_model,
             gold_rate: p.gold_rate,
+            gold_share: p.gold_share,
             seed: p.seed,
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn policy(double_check: DoubleCheck) -> Policy {
-    Policy { double_check, ..Default::default() }
+    Policy { double_check, gold_share: 1.0, ..Default::default() }
 }
 
 fn look(review: i64, person: &str, purpose: Purpose, verdict: &str, double_check: DoubleCheck) -> Look {
@@ -67,6 +67,37 @@ fn two_agree_or_a_third_settles() {
     split[3].verdict = Verdict::Exclude;
     let o = settle(1, &split);
     assert_eq!((o.standing, o.excluded_by), (Standing::Decided, Some(4)));
+}
+
+#[test]
+fn of_what_people_settle_a_share_is_gold_and_the_rest_is_trained_on() {
+    let settled = |sample: i64, share: f64, seed: i64| {
+        let mut looks = [look(1, "ann", First, "dog", All), look(2, "bob", Second, "dog", All)];
+        looks.iter_mut().for_each(|l| l.policy = Policy { gold_share: share, seed, ..l.policy });
+        settle(sample, &looks)
+    };
+    let gold = |share: f64, seed: i64| -> Vec<i64> {
+        (0..20_000).filter(|s| settled(*s, share, seed).standing == Standing::Gold).collect()
+    };
+    assert!(gold(0.0, 0).is_empty());
+    assert_eq!(gold(1.0, 0).len(), 20_000);
+    // 2000 +- 6 standard deviations of 42
+    let tenth = gold(Policy::default().gold_share, 0);
+    assert!((1745..2255).contains(&tenth.len()), "{}", tenth.len());
+    assert_eq!(gold(0.1, 0), tenth, "the same samples each time");
+    assert_ne!(gold(0.1, 1), tenth, "others by another seed");
+    let rest = settled((0..).find(|s| !tenth.contains(s)).unwrap(), 0.1, 0);
+    assert_eq!((rest.standing, rest.consensus, rest.settled), (Standing::Verified, true, true));
+    // what one person said is settled by nobody, and what is adjudicated follows the same share
+    assert!(!settle(1, &[look(1, "ann", First, "dog", Never)]).settled);
+    let mut split = [
+        look(1, "ann", First, "dog", All),
+        look(2, "bob", Second, "cat", All),
+        look(3, "cy", Adjudicate, "dog", All),
+    ];
+    split.iter_mut().for_each(|l| l.policy.gold_share = 0.0);
+    let o = settle(1, &split);
+    assert_eq!((o.standing, o.settled), (Standing::Verified, true));
 }
 
 #[test]
@@ -138,6 +169,7 @@ fn policies_parse_or_name_the_field() {
         blind: true,
         hide_model: false,
         gold_rate,
+        gold_share: 0.25,
         seed: 0,
     };
     for good in [form("none", None, 0.0), form("keeps_share", Some(0.2), 0.5), form("all", None, 0.1)] {
@@ -150,4 +182,7 @@ fn policies_parse_or_name_the_field() {
     assert_eq!(field(form("all", Some(0.5), 0.0)), "keeps_share");
     assert_eq!(field(form("all", None, 0.6)), "gold_rate");
     assert_eq!(field(form("all", None, f64::NAN)), "gold_rate");
+    for share in [-0.1, 1.1, f64::NAN] {
+        assert_eq!(field(PolicyForm { gold_share: share, ..form("all", None, 0.0) }), "gold_share");
+    }
 }

@@ -21,7 +21,36 @@ pub struct HistoryEntry {
     pub comment: String,
 }
 
+impl HistoryEntry {
+    /// It comes from a file, a rule or a model, not from somebody who looked at the sample.
+    pub fn by_nobody(&self) -> bool {
+        match self.kind.as_str() {
+            "label" => matches!(self.what.as_str(), "import" | "rule" | "model"),
+            "rule" => true,
+            _ => false,
+        }
+    }
+
+    /// `person` may know it while others may still have to look at the sample without knowing what was decided:
+    /// all but others' decisions.
+    pub fn told_to(&self, person: &str) -> bool {
+        self.by_nobody() || self.kind == "comment" || self.author == person
+    }
+}
+
 impl Store {
+    /// The sample's label is verified: nobody is going to look at it without knowing what others decided.
+    pub async fn is_verified(&self, dataset: Uuid, sample: i64) -> Result<bool> {
+        Ok(sqlx::query_scalar!(
+            r#"select exists (select from verifications where dataset_id = $1 and sample_id = $2
+                 and state in ('verified', 'gold')) as "is!""#,
+            dataset,
+            sample
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// Everything that was ever said about a sample, oldest first. A review's own label event is
     /// folded into the review, the retraction that comes of an undoing into the undoing.
     pub async fn history(&self, dataset: Uuid, sample: i64) -> Result<Vec<HistoryEntry>> {

@@ -257,7 +257,9 @@ impl RulePass {
             }
             (RuleAction::Exclude, _) => {
                 sqlx::query!(
-                    "insert into exclusions (sample_id, run_id) select sample_id, run_id from rule_hits where run_id = $1",
+                    "insert into exclusions (dataset_id, sample_id, run_id)
+                     select u.dataset_id, h.sample_id, h.run_id from rule_hits h join rule_runs u on u.id = h.run_id
+                     where h.run_id = $1",
                     run
                 )
                 .execute(&mut *self.tx)

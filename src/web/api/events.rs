@@ -1,34 +1,29 @@
 //! A job live, as server-sent events: `progress` with the job whenever it changed, `log` with each
 //! new line, until the job has ended.
 //!
-//! Each listener reads the database for itself, at most four times a second; so any number of server
-//! processes will do, and a listener that reconnects with `Last-Event-ID` misses no line.
+//! The database is read four times a second for each listener; one that reconnects with `Last-Event-ID` misses no
+//! line.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::Stream;
 use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::stream::{End, Follow, Listener, follow};
 use crate::jobs::Services;
-use crate::store::Result as StoreResult;
-use crate::store::jobs::{Job, JobLogLine};
+use crate::store::jobs::Job;
 use crate::web::Shutdown;
 use crate::web::error::Problem;
 use crate::web::extract::Path;
 
-const POLL: Duration = Duration::from_millis(250);
 /// The rate is that of the last seconds, so that it follows a change of pace.
 const WINDOW: Duration = Duration::from_secs(10);
 const LINES_AT_ONCE: i64 = 500;
@@ -70,7 +65,7 @@ async fn events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let job = services.store.job(job).await?;
-    let follow = Follow {
+    let live = Live {
         services,
         id: job.id,
         line: last.parse().unwrap_or(0),
@@ -78,27 +73,11 @@ async fn events(
         pace: Pace::default(),
         began: Instant::now(),
     };
-    let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(follow.run(sender, shutdown.map(|Extension(s)| s)));
-    let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    Ok(live(stream).into_response())
-}
-
-/// Resolves when the server wants to stop.
-pub(super) async fn until_down(shutdown: Option<Shutdown>) {
-    match shutdown {
-        Some(Shutdown(mut down)) => drop(down.wait_for(|down| *down).await),
-        None => std::future::pending().await,
-    }
-}
-
-pub(super) fn live(events: impl Stream<Item = Event> + Send + 'static) -> impl IntoResponse {
-    use futures::StreamExt;
-    Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(KeepAlive::default())
+    Ok(follow(live, shutdown.map(|Extension(s)| s)))
 }
 
 /// One listener.
-struct Follow {
+struct Live {
     services: Services,
     id: Uuid,
     /// Id of the last line told.
@@ -109,53 +88,21 @@ struct Follow {
     began: Instant,
 }
 
-/// Nobody listens any more.
-pub(super) struct Gone;
+impl Follow for Live {
+    const EVERY: Duration = Duration::from_millis(250);
 
-impl Follow {
-    async fn run(mut self, to: mpsc::Sender<Event>, shutdown: Option<Shutdown>) {
-        let mut tick = tokio::time::interval(POLL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let down = until_down(shutdown);
-        tokio::pin!(down);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = to.closed() => return,
-                () = &mut down => return,
-            }
-            match self.look().await {
-                Ok((job, lines)) => match self.tell(job, lines, &to).await {
-                    Ok(false) => {}
-                    Ok(true) | Err(Gone) => return,
-                },
-                Err(error) => {
-                    // the listener reconnects and goes on from the last line
-                    tracing::warn!(job = %self.id, %error, "live view broke off");
-                    return;
-                }
-            }
-        }
+    fn id(&self) -> Uuid {
+        self.id
     }
 
-    /// The job before its lines: so an ended job's last lines are there.
-    async fn look(&self) -> StoreResult<(Job, Vec<JobLogLine>)> {
+    async fn look(&mut self, to: &Listener) -> Result<bool, End> {
+        // the job before its lines: so an ended job's last lines are there
         let job = self.services.store.job(self.id).await?;
         let lines = self.services.store.job_log_lines(self.id, self.line, LINES_AT_ONCE).await?;
-        Ok((job, lines))
-    }
-
-    /// True when all is told.
-    async fn tell(
-        &mut self,
-        job: Job,
-        lines: Vec<JobLogLine>,
-        to: &mpsc::Sender<Event>,
-    ) -> Result<bool, Gone> {
         let more = i64::try_from(lines.len()).is_ok_and(|n| n >= LINES_AT_ONCE);
         for line in lines {
             self.line = line.id;
-            send(to, "log", line.id.to_string(), &line).await?;
+            to.tell("log", Some(line.id.to_string()), &line).await?;
         }
         let ended = job.state.is_ended() && !more;
         let state = serde_json::to_value(&job).unwrap_or_default();
@@ -164,19 +111,11 @@ impl Follow {
             let left = job.total.map(|t| (t - job.done).max(0)).zip(rate).map(|(n, r)| n as f64 / r);
             let id = if ended { format!("{}{END}", self.line) } else { self.line.to_string() };
             let live = LiveJob { job, rate_per_second: rate, seconds_left: left };
-            send(to, "progress", id, &live).await?;
+            to.tell("progress", Some(id), &live).await?;
             self.shown = Some(state);
         }
         Ok(ended)
     }
-}
-
-async fn send<T: Serialize>(to: &mpsc::Sender<Event>, name: &str, id: String, data: &T) -> Result<(), Gone> {
-    let event = Event::default().event(name).id(id).json_data(data).map_err(|error| {
-        tracing::error!(%error, "an event could not be written");
-        Gone
-    })?;
-    to.send(event).await.map_err(|_| Gone)
 }
 
 /// Units per second of the current stage over the last seconds.

@@ -1,32 +1,24 @@
 //! A dataset live, as server-sent events: `queue` with what waits, `leases` with who holds what (for leads),
 //! `jobs` with what runs. Each is sent at once and then whenever it changed, until the listener goes.
-//!
-//! As in [`super::events`], each listener reads the database for itself, once a second, so any number of
-//! server processes will do.
+//! The database is read once a second for each listener.
 
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::response::sse::Event;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::events::{Gone, live, until_down};
+use super::stream::{End, Follow, Listener, follow};
 use crate::domain::Role;
 use crate::jobs::Services;
-use crate::store::Result as StoreResult;
 use crate::store::live::{ActiveJob, LiveLease, LiveQueue};
 use crate::web::Shutdown;
 use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::Path;
-
-const POLL: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> OpenApiRouter<Services> {
     OpenApiRouter::new().routes(routes!(events))
@@ -48,14 +40,12 @@ async fn events(
 ) -> Result<Response, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let with_people = viewer.admin || role == Some(Role::Lead);
-    let follow = Follow { services, dataset: dataset.id, with_people, queue: None, leases: None, jobs: None };
-    let (sender, receiver) = mpsc::channel(16);
-    tokio::spawn(follow.run(sender, shutdown.map(|Extension(s)| s)));
-    Ok(live(tokio_stream::wrappers::ReceiverStream::new(receiver)).into_response())
+    let live = Live { services, dataset: dataset.id, with_people, queue: None, leases: None, jobs: None };
+    Ok(follow(live, shutdown.map(|Extension(s)| s)))
 }
 
 /// One listener, with what it was told last.
-struct Follow {
+struct Live {
     services: Services,
     dataset: Uuid,
     with_people: bool,
@@ -64,56 +54,34 @@ struct Follow {
     jobs: Option<Vec<ActiveJob>>,
 }
 
-impl Follow {
-    async fn run(mut self, to: mpsc::Sender<Event>, shutdown: Option<Shutdown>) {
-        let mut tick = tokio::time::interval(POLL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let down = until_down(shutdown);
-        tokio::pin!(down);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = to.closed() => return,
-                () = &mut down => return,
-            }
-            match self.look(&to).await {
-                Ok(Ok(())) => {}
-                Ok(Err(Gone)) => return,
-                Err(error) => {
-                    // the listener connects anew
-                    tracing::warn!(dataset = %self.dataset, %error, "live view broke off");
-                    return;
-                }
-            }
-        }
+impl Follow for Live {
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn id(&self) -> Uuid {
+        self.dataset
     }
 
-    async fn look(&mut self, to: &mpsc::Sender<Event>) -> StoreResult<Result<(), Gone>> {
+    async fn look(&mut self, to: &Listener) -> Result<bool, End> {
         let store = &self.services.store;
         let queue = store.live_queue(self.dataset).await?;
         let jobs = store.active_jobs(self.dataset).await?;
         let leases = if self.with_people { Some(store.live_leases(self.dataset).await?) } else { None };
-        Ok(async {
-            tell(to, "queue", &mut self.queue, Some(queue)).await?;
-            tell(to, "jobs", &mut self.jobs, Some(jobs)).await?;
-            tell(to, "leases", &mut self.leases, leases).await
-        }
-        .await)
+        tell(to, "queue", &mut self.queue, Some(queue)).await?;
+        tell(to, "jobs", &mut self.jobs, Some(jobs)).await?;
+        tell(to, "leases", &mut self.leases, leases).await?;
+        Ok(false)
     }
 }
 
 /// Sends what is news.
 async fn tell<T: Serialize + PartialEq>(
-    to: &mpsc::Sender<Event>,
+    to: &Listener,
     name: &str,
     told: &mut Option<T>,
     now: Option<T>,
-) -> Result<(), Gone> {
+) -> Result<(), End> {
     let Some(now) = now.filter(|n| told.as_ref() != Some(n)) else { return Ok(()) };
-    let event = Event::default().event(name).json_data(&now).map_err(|error| {
-        tracing::error!(%error, "an event could not be written");
-        Gone
-    })?;
+    to.tell(name, None, &now).await?;
     *told = Some(now);
-    to.send(event).await.map_err(|_| Gone)
+    Ok(())
 }

@@ -28,6 +28,7 @@ mod samples;
 mod scans;
 mod settings;
 mod snapshots;
+mod stream;
 mod suspects;
 mod trainings;
 mod uploads;

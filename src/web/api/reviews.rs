@@ -139,19 +139,24 @@ struct ListParams {
 }
 
 /// Decisions, newest first
+///
+/// Others' decisions on samples that are not verified are told to reviewers and leads only.
 #[utoipa::path(get, path = "/datasets/{dataset}/reviews", tag = "suspects",
     params(("dataset" = String, Path, description = "Id or name"), ListParams),
     responses((status = 200, description = "`next`, where there is more, is the next `before`", body = Paged<RecentReview>)))]
 async fn list(
     State(services): State<Services>,
     Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path(dataset): Path<String>,
     Query(params): Query<ListParams>,
 ) -> Result<axum::Json<Paged<RecentReview>>, Problem> {
     let limit = check_limit(params.limit)?;
-    let author = params.author.map(|a| if a == "me" { viewer.name } else { a });
+    let author = params.author.map(|a| if a == "me" { viewer.name.clone() } else { a });
+    let told_to = (!is_at_least(Role::Reviewer, &viewer, role)).then_some(viewer.name.as_str());
     let dataset = services.store.dataset(&dataset).await?;
-    let page = services.store.recent_reviews(dataset.id, author.as_deref(), params.before, limit).await?;
+    let page =
+        services.store.recent_reviews(dataset.id, author.as_deref(), told_to, params.before, limit).await?;
     Ok(axum::Json(Paged { items: page.items, next: page.next }))
 }
 

@@ -1,11 +1,14 @@
 //! Samples: in pages, one by one, and everything that was ever said about one.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::queue::is_at_least;
+use crate::domain::Role;
 use crate::jobs::Services;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::{Sample, SampleFilter};
+use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -47,7 +50,8 @@ async fn one(
 
 /// Everything that was ever said about a sample
 ///
-/// Labels and reviews, oldest first.
+/// Labels and reviews, oldest first. What others decided is told to annotators once the sample is verified:
+/// until then they may have to look at it without knowing.
 #[utoipa::path(get, path = "/datasets/{dataset}/samples/{sample}/history", tag = "samples",
     params(("dataset" = String, Path, description = "Id or name"),
            ("sample" = String, Path, description = "External id as one path segment (`/` as `%2F`), or `%23` and the internal id"),
@@ -55,10 +59,18 @@ async fn one(
     responses((status = 200, description = "A page", body = Paged<HistoryEntry>)))]
 async fn history(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path((dataset, sample)): Path<(String, String)>,
     paging: Paging,
 ) -> Result<axum::Json<Paged<HistoryEntry>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let sample = services.store.sample(dataset.id, &sample).await?;
-    Ok(axum::Json(paging.cut("history", services.store.history(dataset.id, sample.id).await?)?))
+    let mut history = services.store.history(dataset.id, sample.id).await?;
+    if !is_at_least(Role::Reviewer, &viewer, role)
+        && !services.store.is_verified(dataset.id, sample.id).await?
+    {
+        history.retain(|e| e.told_to(&viewer.name));
+    }
+    Ok(axum::Json(paging.cut("history", history)?))
 }

@@ -7,8 +7,8 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use crate::domain::health::IssueCount;
 use crate::jobs::Services;
+use crate::store::issues::CountedIssue;
 use crate::store::scans::Scan;
 use crate::store::suspects::{Suspect, SuspectFilter};
 use crate::web::error::Problem;
@@ -43,16 +43,17 @@ pub(super) async fn scan_of(
 /// Count suspects by kind of issue
 ///
 /// Every kind, the samples that the filter lets through; `issue`, `field` and `all` play no part. Each number is
-/// that of the list with the same filter and that `issue`.
+/// that of the list with the same filter and that `issue`; where it would take long to count, it is estimated from
+/// 1,000 samples of each kind, and says so in `about`.
 #[utoipa::path(get, path = "/datasets/{dataset}/suspects/counts", tag = "suspects",
     params(("dataset" = String, Path, description = "Id or name"), SuspectFilter, OfScan),
-    responses((status = 200, description = "Samples with each kind of issue", body = Vec<IssueCount>)))]
+    responses((status = 200, description = "Samples with each kind of issue", body = Vec<CountedIssue>)))]
 async fn counts(
     State(services): State<Services>,
     Path(dataset): Path<String>,
     Query(filter): Query<SuspectFilter>,
     Query(OfScan { scan }): Query<OfScan>,
-) -> Result<axum::Json<Vec<IssueCount>>, Problem> {
+) -> Result<axum::Json<Vec<CountedIssue>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let scan = scan_of(&services, dataset.id, scan).await?;
     Ok(axum::Json(services.store.issue_counts(dataset.id, scan.id, &filter).await?))

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::clip::ClipView;
 use self::evidence::{CandidateView, FieldView, WhyView, candidates, fields};
 use self::others::{ClassView, TileView, classes, duplicate_tiles, neighbour_tiles};
-use self::said::{HistoryView, LookView, by_nobody};
+use self::said::{HistoryView, LookView};
 use super::names::ClassName;
 use super::suspects::status_of;
 use super::{Reader, address};
@@ -122,7 +122,7 @@ impl Facts {
         if sight.people {
             return;
         }
-        self.history.retain(by_nobody);
+        self.history.retain(HistoryEntry::by_nobody);
         self.sample.review = None;
         if let Some(e) = &mut self.evidence
             && self.label.as_ref() != Some(&e.suspect.given_class)
@@ -143,7 +143,7 @@ pub(crate) async fn of_lease(store: &Store, page: &Reader, dataset: Dataset, lea
         facts.looks = store.looks(facts.dataset.id, lease.sample_id).await?;
         // where their authors are not told, the history would
         if facts.looks.iter().any(|l| l.author.is_none()) {
-            facts.history.retain(by_nobody);
+            facts.history.retain(HistoryEntry::by_nobody);
         }
     }
     let asked = Asked { lease: Some(lease.id), purpose: lease.purpose.told(), blind: lease.told_blind() };

@@ -80,6 +80,7 @@ impl IntoResponse for PageError {
                 tracing::warn!(error = %e, "page not served");
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None)
             }
+            Self::Store(e) if e.took_too_long() => (StatusCode::SERVICE_UNAVAILABLE, "took_too_long", None),
             other => {
                 tracing::error!(error = ?other, "page not served");
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", None)

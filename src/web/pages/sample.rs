@@ -48,7 +48,12 @@ pub(super) async fn show(
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
     let sample = store.sample(dataset.id, &key).await?;
-    let facts = Facts::load(store, dataset, sample, Sight::ALL, None).await?;
+    let verified = page.adjudicates() || store.is_verified(dataset.id, sample.id).await?;
+    let mut facts = Facts::load(store, dataset, sample, Sight::ALL, None).await?;
+    if !verified {
+        // may yet be given to this person for a second look
+        facts.history.retain(|e| e.told_to(page.signed_in().unwrap_or_default()));
+    }
     let found = facts.evidence.as_ref();
     let scan = match found {
         Some(e) => Some(e.scan_id),

@@ -60,6 +60,7 @@ pub(super) struct PolicyView {
     /// Whole per cents.
     pub(super) keeps: u32,
     pub(super) gold: u32,
+    pub(super) gold_share: u32,
     pub(super) blind: bool,
     pub(super) hide_model: bool,
     /// Who set it, and when.
@@ -139,6 +140,7 @@ impl PolicyView {
             choices: ["none", "changes", "keeps_share", "all"],
             keeps: percent(p.policy.keeps_share.unwrap_or(0.1)),
             gold: percent(p.policy.gold_rate),
+            gold_share: percent(p.policy.gold_share),
             blind: p.policy.blind,
             hide_model: p.policy.hide_model,
             set: p.author.zip(p.since.map(Into::into)),

@@ -59,7 +59,7 @@ async fn undo_gives_label_exclusion_and_sample_back() {
 #[tokio::test]
 async fn two_agree_blind_and_the_label_is_theirs() {
     let app = app().await;
-    app.set_policy(json!({"double_check": "changes"})).await;
+    app.set_policy(json!({"double_check": "changes", "gold_share": 1})).await;
     let (ann, bob) = (app.tab("ann"), app.tab("bob"));
     let items = ann.draw(2).await;
     ann.decides(&items[0], relabel("dog")).await;
@@ -92,7 +92,7 @@ async fn two_agree_blind_and_the_label_is_theirs() {
 #[tokio::test]
 async fn a_third_person_settles_what_two_see_differently() {
     let app = app().await;
-    app.set_policy(json!({"double_check": "all"})).await;
+    app.set_policy(json!({"double_check": "all", "gold_share": 1})).await;
     let (ann, bob, cy) = (app.tab("ann"), app.tab("bob"), app.tab("cy"));
     let item = ann.draw(1).await.remove(0);
     let first = ann.decides(&item, relabel("dog")).await;
@@ -134,7 +134,7 @@ async fn known_samples_are_slipped_in_and_change_nothing() {
     let app = TestApp::new().await;
     let d = app.dataset_with_samples("d", 12).await;
     app.scan(d, 12).await;
-    app.set_policy(json!({"double_check": "all", "gold_rate": 0.5})).await;
+    app.set_policy(json!({"double_check": "all", "gold_rate": 0.5, "gold_share": 1})).await;
     let (ann, bob, cy) = (app.tab("ann"), app.tab("bob"), app.tab("cy"));
     for tab in [&ann, &bob] {
         let item = tab.draw(1).await.remove(0);
@@ -174,7 +174,7 @@ async fn a_policy_holds_from_the_next_first_look_on() {
     let (ann, bob) = (app.tab("ann"), app.tab("bob"));
     let items = ann.draw(3).await;
     ann.decides(&items[0], keep()).await;
-    app.set_policy(json!({"double_check": "all"})).await;
+    app.set_policy(json!({"double_check": "all", "gold_share": 1})).await;
     assert_eq!(
         app.standing("s0").await.2,
         Some("verified".into()),
@@ -209,9 +209,35 @@ async fn a_policy_holds_from_the_next_first_look_on() {
 }
 
 #[tokio::test]
+async fn what_two_people_settle_is_trained_on_but_for_the_share_that_measures() {
+    for (share, state) in [(0, "verified"), (1, "gold")] {
+        let app = app().await;
+        app.set_policy(json!({"double_check": "changes", "gold_share": share})).await;
+        for tab in [app.tab("ann"), app.tab("bob")] {
+            let item = tab.draw(1).await.remove(0);
+            assert_eq!(item["sample"], "s0");
+            tab.decides(&item, relabel("dog")).await;
+        }
+        let settled =
+            ("dog".to_owned(), "consensus".to_owned(), Some(state.to_owned()), Some("dog".to_owned()));
+        assert_eq!(app.standing("s0").await, settled);
+        let dataset = app.services.store.dataset("d").await.unwrap().id;
+        assert_eq!(app.services.store.gold(dataset).await.unwrap().len(), share, "kept out of training");
+        // people are measured against it either way
+        let answers = app.services.store.settled(dataset).await.unwrap();
+        assert_eq!(
+            answers.iter().map(|a| (a.author.as_str(), a.n)).collect::<Vec<_>>(),
+            [("ann", 1), ("bob", 1)]
+        );
+    }
+    let app = app().await;
+    assert_eq!(app.get_json("/api/v1/datasets/d/policy").await["gold_share"], 0.1);
+}
+
+#[tokio::test]
 async fn the_first_look_taken_back_while_somebody_has_the_second() {
     let app = app().await;
-    app.set_policy(json!({"double_check": "all"})).await;
+    app.set_policy(json!({"double_check": "all", "gold_share": 1})).await;
     let (ann, bob) = (app.tab("ann"), app.tab("bob"));
     let item = ann.draw(1).await.remove(0);
     let first = ann.decides(&item, relabel("dog")).await;

@@ -45,15 +45,6 @@ impl LookView {
     }
 }
 
-/// The entry comes from a file, a rule or a model, not from somebody who looked at the sample.
-pub(super) fn by_nobody(e: &HistoryEntry) -> bool {
-    match e.kind.as_str() {
-        "label" => matches!(e.what.as_str(), "import" | "rule" | "model"),
-        "rule" => true,
-        _ => false,
-    }
-}
-
 impl HistoryView {
     pub(super) fn of(page: &Reader, taxonomy: &Taxonomy, e: &HistoryEntry) -> Self {
         let lang = page.lang;

@@ -1,7 +1,7 @@
 //! Links that ask for other suspects: the kinds of issue with their numbers, and filters to take off again.
 
-use crate::domain::health::IssueCount;
 use crate::domain::{IssueKind, Taxonomy};
+use crate::store::issues::CountedIssue;
 use crate::store::suspects::SuspectFilter;
 use crate::web::pages::{Reader, address};
 
@@ -31,7 +31,7 @@ pub(in crate::web::pages) fn chips(
     href: &str,
     kept: &[(&'static str, String)],
     filter: &SuspectFilter,
-    counts: &[IssueCount],
+    counts: &[CountedIssue],
 ) -> Vec<Chip> {
     let shown = filter.issue.unwrap_or(IssueKind::Label);
     let counts = counts.iter().filter(|c| c.n > 0 || c.kind == shown || c.kind == IssueKind::Label);
@@ -44,7 +44,10 @@ pub(in crate::web::pages) fn chips(
                 (c.kind != IssueKind::Label).then(|| c.kind.as_str()),
             ),
             name: page.lang.text(&format!("issue.{}", c.kind.as_str())).to_owned(),
-            count: page.lang.number(i64::try_from(c.n).unwrap_or(i64::MAX)),
+            count: {
+                let n = page.lang.number(i64::try_from(c.n).unwrap_or(i64::MAX));
+                if c.about { page.lang.fill("chips.about", &[("n", &n)]) } else { n }
+            },
             chosen: c.kind == shown && (filter.issue.is_some() || !filter.all),
         })
         .collect()
