@@ -3,7 +3,10 @@
 //!
 //! Class `c` is column `c` everywhere (the taxonomy's class order); rows are samples.
 
+pub mod bad_cases;
+pub mod balance;
 pub mod dynamics;
+pub mod ensemble;
 pub mod error;
 pub mod folds;
 pub mod frames;
@@ -12,8 +15,11 @@ pub mod metrics;
 pub mod mlp;
 pub mod onnx;
 pub mod prototype;
+pub mod pseudo;
 pub mod recipe;
+pub mod score;
 pub mod selection;
+pub mod split;
 pub mod temperature;
 pub mod text;
 

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Tokens that each field is sure of; together the most that is read of a sample.
+/// Tokens that each field is sure of, 0 for a field that is not read; together the most of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Budget {
     pub title: usize,
@@ -31,8 +31,10 @@ impl Budget {
     }
 
     /// Tokens read of title, ASR and OCR of these `lengths`: no more than the field has, together no more
-    /// than [`total`](Self::total), and all of it is used where the fields are long enough.
+    /// than [`total`](Self::total), and all of it is used where the fields that are read are long enough.
     pub fn shared(&self, lengths: [usize; 3]) -> [usize; 3] {
+        let own = [self.title, self.asr, self.ocr];
+        let lengths: [usize; 3] = std::array::from_fn(|f| if own[f] == 0 { 0 } else { lengths[f] });
         let title = lengths[0].min(self.total());
         let rest = self.total() - title;
         let asr = lengths[1].min(self.asr).min(rest);
@@ -64,6 +66,7 @@ mod tests {
         ] {
             assert_eq!(b.shared(lengths), want, "{lengths:?}");
         }
+        assert_eq!(Budget { asr: 0, ..b }.shared([4, 30, 30]), [4, 0, 10]);
     }
 
     proptest! {
@@ -73,6 +76,7 @@ mod tests {
             budget in prop::array::uniform3(0usize..90),
         ) {
             let b = Budget { title: budget[0], asr: budget[1], ocr: budget[2] };
+            let lengths: [usize; 3] = std::array::from_fn(|f| if budget[f] == 0 { 0 } else { lengths[f] });
             let got = b.shared(lengths);
             prop_assert!(got.iter().zip(lengths).all(|(g, l)| *g <= l));
             prop_assert_eq!(got.iter().sum::<usize>(), lengths.iter().sum::<usize>().min(b.total()));
