@@ -116,8 +116,8 @@ mod tests {
             let mean = w.iter().zip(&counts).map(|(w, n)| f64::from(*w) * *n as f64).sum::<f64>()
                 / counts.iter().sum::<u64>() as f64;
             prop_assert!((mean - 1.0).abs() < 1e-5, "{mean}");
-            for (a, b) in w.iter().zip(&counts).zip(w.iter().zip(&counts).skip(1)).map(|(a, b)| (a, b)) {
-                prop_assert!(a.1 == b.1 || (a.1 < b.1) == (a.0 > b.0) || (a.0 - b.0).abs() < 1e-6);
+            for (a, b) in counts.windows(2).zip(w.windows(2)) {
+                prop_assert!(a[0] == a[1] || (a[0] < a[1]) == (b[0] > b[1]) || (b[0] - b[1]).abs() < 1e-6);
             }
         }
 
