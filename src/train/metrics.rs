@@ -54,9 +54,13 @@ pub fn evaluate(truth: &[usize], predicted: &[usize], class_roots: &[usize], n_c
     assert_eq!(truth.len(), predicted.len(), "one prediction per sample");
     assert_eq!(class_roots.len(), n_classes, "one root per class");
     let n_roots = class_roots.iter().max().map_or(0, |m| m + 1);
-    let to_root = |classes: &[usize]| classes.iter().map(|&c| class_roots[c]).collect::<Vec<_>>();
-    let (l1_macro_f1, l1_micro_f1, _) = level(&to_root(truth), &to_root(predicted), n_roots);
-    let (l2_macro_f1, l2_micro_f1, per_class) = level(truth, predicted, n_classes);
+    let (mut nodes, mut classes) = (Tally::new(n_roots), Tally::new(n_classes));
+    for (&t, &p) in truth.iter().zip(predicted) {
+        nodes.add(class_roots[t], class_roots[p]);
+        classes.add(t, p);
+    }
+    let (l1_macro_f1, l1_micro_f1) = nodes.f1s();
+    let (l2_macro_f1, l2_micro_f1) = classes.f1s();
     let mut cells = std::collections::BTreeMap::<(usize, usize), u64>::new();
     for pair in truth.iter().copied().zip(predicted.iter().copied()) {
         *cells.entry(pair).or_default() += 1;
@@ -72,35 +76,55 @@ pub fn evaluate(truth: &[usize], predicted: &[usize], class_roots: &[usize], n_c
         l2_micro_f1,
         mean_f1: mean_f1(l1_macro_f1, l1_micro_f1, l2_macro_f1, l2_micro_f1),
         n: truth.len() as u64,
-        per_class,
+        per_class: classes.classes(),
         confusion,
     }
 }
 
-/// Macro F1, micro F1 and the classes of one level.
-fn level(truth: &[usize], predicted: &[usize], k: usize) -> (f64, f64, Vec<ClassMetrics>) {
-    let mut hits = vec![0u64; k];
-    let mut of_truth = vec![0u64; k];
-    let mut of_prediction = vec![0u64; k];
-    for (&t, &p) in truth.iter().zip(predicted) {
-        of_truth[t] += 1;
-        of_prediction[p] += 1;
-        if t == p {
-            hits[t] += 1;
-        }
+/// Counts of one level, from which its F1 scores follow.
+pub(super) struct Tally {
+    hits: Vec<u64>,
+    of_truth: Vec<u64>,
+    of_prediction: Vec<u64>,
+}
+
+impl Tally {
+    pub(super) fn new(k: usize) -> Self {
+        Self { hits: vec![0; k], of_truth: vec![0; k], of_prediction: vec![0; k] }
     }
-    let ratio = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-    let classes: Vec<ClassMetrics> = (0..k)
-        .map(|c| ClassMetrics {
-            support: of_truth[c],
-            precision: ratio(hits[c], of_prediction[c]),
-            recall: ratio(hits[c], of_truth[c]),
-            f1: ratio(2 * hits[c], of_truth[c] + of_prediction[c]),
-        })
-        .collect();
-    let seen: Vec<usize> = (0..k).filter(|&c| of_truth[c] + of_prediction[c] > 0).collect();
-    let macro_f1 = seen.iter().map(|&c| classes[c].f1).sum::<f64>() / seen.len().max(1) as f64;
-    (macro_f1, ratio(hits.iter().sum(), truth.len() as u64), classes)
+
+    pub(super) fn add(&mut self, truth: usize, predicted: usize) {
+        self.of_truth[truth] += 1;
+        self.of_prediction[predicted] += 1;
+        self.hits[truth] += u64::from(truth == predicted);
+    }
+
+    fn classes(&self) -> Vec<ClassMetrics> {
+        (0..self.hits.len())
+            .map(|c| ClassMetrics {
+                support: self.of_truth[c],
+                precision: ratio(self.hits[c], self.of_prediction[c]),
+                recall: ratio(self.hits[c], self.of_truth[c]),
+                f1: self.f1(c),
+            })
+            .collect()
+    }
+
+    fn f1(&self, c: usize) -> f64 {
+        ratio(2 * self.hits[c], self.of_truth[c] + self.of_prediction[c])
+    }
+
+    /// Macro and micro F1.
+    pub(super) fn f1s(&self) -> (f64, f64) {
+        let seen: Vec<usize> =
+            (0..self.hits.len()).filter(|&c| self.of_truth[c] + self.of_prediction[c] > 0).collect();
+        let macro_f1 = seen.iter().map(|&c| self.f1(c)).sum::<f64>() / seen.len().max(1) as f64;
+        (macro_f1, ratio(self.hits.iter().sum(), self.of_truth.iter().sum()))
+    }
+}
+
+fn ratio(a: u64, b: u64) -> f64 {
+    if b == 0 { 0.0 } else { a as f64 / b as f64 }
 }
 
 #[cfg(test)]

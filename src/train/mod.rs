@@ -3,17 +3,25 @@
 //!
 //! Class `c` is column `c` everywhere (the taxonomy's class order); rows are samples.
 
+pub mod bad_cases;
+pub mod balance;
 pub mod dynamics;
+pub mod ensemble;
 pub mod error;
 pub mod folds;
+pub mod frames;
 pub mod linear;
 pub mod metrics;
 pub mod mlp;
 pub mod onnx;
 pub mod prototype;
+pub mod pseudo;
 pub mod recipe;
+pub mod score;
 pub mod selection;
+pub mod split;
 pub mod temperature;
+pub mod text;
 
 pub use dynamics::{Dynamics, DynamicsParams, dynamics};
 pub use error::TrainError;
@@ -25,3 +33,4 @@ pub use prototype::prototype_fold;
 pub use recipe::{Recipe, RecipeError};
 pub use selection::{FoldPath, FoldStep, Selection, fit_fold_path, grid_for_fold, select};
 pub use temperature::{apply_temperature, fit_temperature};
+pub use text::{Budget, Counter, Cut, Tokens, Unit, Vocabulary};
