@@ -29,7 +29,7 @@ pub use runtime::{Provider, Runtime};
 pub use strip::{pick, split_strip};
 pub use text::OrtTextEncoder;
 pub use tfidf::{HashedTfIdf, TfIdfFitter};
-pub use tokens::words;
+pub use tokens::{cut_characters, cut_words, words};
 pub use vectors::{ClipVectors, encode_clips, mean_row, normalize_rows};
 
 use ndarray::Array2;

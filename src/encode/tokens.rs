@@ -41,6 +41,15 @@ pub(crate) fn features(text: &str) -> Features {
 /// The words of a text that can name what it is about, in order, with repetitions: as in the features, but
 /// without single characters and numbers, which occur anywhere.
 pub fn words(text: &str) -> Vec<String> {
+    let mut words = cut_words(text);
+    words.retain(|w| w.chars().nth(1).is_some() && !w.chars().all(char::is_numeric));
+    words
+}
+
+/// All words of a text, in order, with repetitions: jieba's for Han runs, whole runs of letters and digits
+/// otherwise. Case and full-width forms are folded, everything else separates; only the first 20,000
+/// characters are read. The first call also loads jieba's dictionary.
+pub fn cut_words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     for run in runs(text) {
         if run.han {
@@ -49,8 +58,19 @@ pub fn words(text: &str) -> Vec<String> {
             words.push(run.text);
         }
     }
-    words.retain(|w| w.chars().nth(1).is_some() && !w.chars().all(char::is_numeric));
     words
+}
+
+/// All letters and digits of a text one by one, folded as by [`cut_words`]. Inside a run that is not Han all
+/// but the first carry the mark `##` of BERT's word pieces, so that word borders are not lost.
+pub fn cut_characters(text: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    for run in runs(text) {
+        for (at, c) in run.text.chars().enumerate() {
+            pieces.push(if run.han || at == 0 { c.to_string() } else { format!("##{c}") });
+        }
+    }
+    pieces
 }
 
 struct Run {
@@ -143,6 +163,16 @@ mod tests {
     fn words_that_can_name_something() {
         assert_eq!(words("滑板教学 Ollie，第3期的2024 a"), ["滑板", "教学", "ollie"]);
         assert!(words("！？ 7").is_empty());
+    }
+
+    #[test]
+    fn every_piece_in_its_order() {
+        assert_eq!(
+            cut_words("滑板教学 Ollie，第3期 a 滑板"),
+            ["滑板", "教学", "ollie", "第", "3", "期", "a", "滑板"]
+        );
+        assert_eq!(cut_characters("滑板 Ｏk，3期"), ["滑", "板", "o", "##k", "3", "期"]);
+        assert!(cut_words("！？").is_empty() && cut_characters(" …!\n").is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod dynamics;
 pub mod error;
 pub mod folds;
+pub mod frames;
 pub mod linear;
 pub mod metrics;
 pub mod mlp;
@@ -14,6 +15,7 @@ pub mod prototype;
 pub mod recipe;
 pub mod selection;
 pub mod temperature;
+pub mod text;
 
 pub use dynamics::{Dynamics, DynamicsParams, dynamics};
 pub use error::TrainError;
@@ -25,3 +27,4 @@ pub use prototype::prototype_fold;
 pub use recipe::{Recipe, RecipeError};
 pub use selection::{FoldPath, FoldStep, Selection, fit_fold_path, grid_for_fold, select};
 pub use temperature::{apply_temperature, fit_temperature};
+pub use text::{Budget, Counter, Cut, Tokens, Unit, Vocabulary};
