@@ -72,7 +72,9 @@ fn mask_tokens(batch: &mut Batch, task: &Task, rng: &mut Rng) -> Vec<usize> {
     for &j in &picked {
         let first = i64::from(SPECIALS as u32);
         match rng.gen_range(0..10) {
-            0 if task.vocabulary as i64 > first => batch.ids[j] = rng.gen_range(first..task.vocabulary as i64),
+            0 if task.vocabulary as i64 > first => {
+                batch.ids[j] = rng.gen_range(first..task.vocabulary as i64)
+            }
             0 | 1 => {}
             _ => batch.ids[j] = i64::from(MASK),
         }
@@ -109,7 +111,8 @@ fn swap_frames(batch: &Batch, rng: &mut Rng) -> Option<(Batch, Vec<Option<usize>
     let width = batch.input.len() / batch.n;
     for (at, &i) in both.iter().enumerate() {
         let from = both[(at + 1) % both.len()];
-        swapped.input[i * width..(i + 1) * width].copy_from_slice(&batch.input[from * width..(from + 1) * width]);
+        swapped.input[i * width..(i + 1) * width]
+            .copy_from_slice(&batch.input[from * width..(from + 1) * width]);
         swapped.frame_live[i * f..(i + 1) * f].copy_from_slice(&batch.frame_live[from * f..(from + 1) * f]);
         together[i] = Some(0);
     }
@@ -126,7 +129,7 @@ fn rows(tape: &Tape, states: Tensor<3>, picked: &[usize]) -> Tensor<2> {
 fn mlm(tape: &Tape, out: &Out, batch: &Batch, picked: &[usize], strength: f32) -> Option<Told> {
     let states = out.text.clone().filter(|_| strength > 0.0 && !picked.is_empty())?;
     let guesses = rows(tape, states, picked).matmul(tape.weight::<2>("text.embed.weight").transpose());
-    let logits = guesses + tape.weight::<1>("mlm.bias").unsqueeze();
+    let logits = guesses + tape.weight::<1>("mlm.bias").unsqueeze::<2>();
     let right: Vec<_> = picked.iter().map(|&j| Some(batch.ids[j] as usize)).collect();
     Some(choice(tape, logits, &right, strength))
 }
@@ -141,9 +144,10 @@ fn mfm(tape: &Tape, out: &Out, batch: &Batch, picked: &[usize], strength: f32) -
     let states = out.frames.clone().filter(|_| strength > 0.0 && !picked.is_empty())?;
     let live: Vec<usize> = (0..batch.frame_live.len()).filter(|&j| batch.frame_live[j] > 0.0).collect();
     let dim = batch.input.len() / batch.frame_live.len();
-    let keys: Vec<f32> = live.iter().flat_map(|&j| batch.input[j * dim..(j + 1) * dim].iter().copied()).collect();
-    let keys = tape.data(keys, [live.len(), dim]) - tape.weight::<1>("input.mean").unsqueeze();
-    let keys = unit(keys * tape.weight::<1>("input.scale").unsqueeze());
+    let keys: Vec<f32> =
+        live.iter().flat_map(|&j| batch.input[j * dim..(j + 1) * dim].iter().copied()).collect();
+    let keys = tape.data(keys, [live.len(), dim]) - tape.weight::<1>("input.mean").unsqueeze::<2>();
+    let keys = unit(keys * tape.weight::<1>("input.scale").unsqueeze::<2>());
     let guesses = unit(tape.linear(rows(tape, states, picked), "mfm"));
     let logits = guesses.matmul(keys.transpose()).div_scalar(TEMPERATURE);
     let right: Vec<_> = picked.iter().map(|j| live.binary_search(j).ok()).collect();

@@ -25,6 +25,8 @@ pub(crate) struct Batch {
     pub(crate) ids: Vec<i64>,
     pub(crate) kinds: Vec<i64>,
     pub(crate) text_live: Vec<f32>,
+    /// Whether the input is the tape's leaf rather than the numbers above.
+    pub(crate) tracked: bool,
 }
 
 /// Which frames are read: an even spread, or in training random ones by seed and epoch.
@@ -84,7 +86,8 @@ impl Batch {
             batch.kinds = vec![TITLE; n * length];
             batch.text_live = vec![0.0; n * length];
             for (i, &row) in rows.iter().enumerate() {
-                for (j, (id, kind)) in tokens[row].ids.iter().zip(&tokens[row].kinds).take(budget).enumerate() {
+                for (j, (id, kind)) in tokens[row].ids.iter().zip(&tokens[row].kinds).take(budget).enumerate()
+                {
                     batch.ids[i * length + j] = i64::from(*id);
                     batch.kinds[i * length + j] = TITLE + i64::from(*kind);
                     batch.text_live[i * length + j] = 1.0;
@@ -106,8 +109,10 @@ impl Batch {
                 let row = i * of.length..(i + 1) * of.length;
                 let fill = length - of.length;
                 wide.ids.extend(of.ids[row.clone()].iter().copied().chain(std::iter::repeat_n(0, fill)));
-                wide.kinds.extend(of.kinds[row.clone()].iter().copied().chain(std::iter::repeat_n(TITLE, fill)));
-                wide.text_live.extend(of.text_live[row].iter().copied().chain(std::iter::repeat_n(0.0, fill)));
+                wide.kinds
+                    .extend(of.kinds[row.clone()].iter().copied().chain(std::iter::repeat_n(TITLE, fill)));
+                wide.text_live
+                    .extend(of.text_live[row].iter().copied().chain(std::iter::repeat_n(0.0, fill)));
             }
             wide
         };
@@ -137,7 +142,9 @@ impl Batch {
                     if field == FRAMES {
                         self.frame_live[i * count..(i + 1) * count].fill(0.0);
                     } else {
-                        text.clone().filter(|&j| self.kinds[j] == field).for_each(|j| self.text_live[j] = 0.0);
+                        text.clone()
+                            .filter(|&j| self.kinds[j] == field)
+                            .for_each(|j| self.text_live[j] = 0.0);
                     }
                 }
             }

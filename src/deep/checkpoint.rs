@@ -24,7 +24,9 @@ struct Header {
 /// The arrays of a trainer by name, each group with a prefix.
 fn arrays(t: &Trainer<'_>) -> BTreeMap<String, &Vec<f32>> {
     let mut all = BTreeMap::new();
-    for (group, w) in [("weights", Some(&t.weights)), ("shadow", t.shadow.as_ref()), ("best", t.best_weights.as_ref())] {
+    for (group, w) in
+        [("weights", Some(&t.weights)), ("shadow", t.shadow.as_ref()), ("best", t.best_weights.as_ref())]
+    {
         for (name, w) in w.into_iter().flatten() {
             all.insert(format!("{group}/{name}"), &w.values);
         }
@@ -78,7 +80,8 @@ pub(crate) fn read(t: &mut Trainer<'_>, bytes: &[u8]) -> Result<(), FitError> {
         let mut from = groups.remove(group).ok_or(FitError::Checkpoint)?;
         let mut weights = t.weights.clone();
         for (name, w) in &mut weights {
-            let values = from.remove(name).filter(|v| v.len() == w.values.len()).ok_or(FitError::Checkpoint)?;
+            let values =
+                from.remove(name).filter(|v| v.len() == w.values.len()).ok_or(FitError::Checkpoint)?;
             w.values = values;
         }
         Ok(weights)

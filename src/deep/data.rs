@@ -114,7 +114,8 @@ impl Targets<'_> {
         match self {
             Self::Hard(y) => y[row] as usize,
             Self::Soft(p) | Self::Blend { soft: p, .. } => {
-                let best = |best: (usize, f32), (k, &p): (usize, &f32)| if p > best.1 { (k, p) } else { best };
+                let best =
+                    |best: (usize, f32), (k, &p): (usize, &f32)| if p > best.1 { (k, p) } else { best };
                 p.row(row).iter().enumerate().fold((0, f32::MIN), best).0
             }
         }
@@ -138,7 +139,9 @@ impl Examples<'_> {
                     return Err(FitError::Range { what: "class", row });
                 }
             }
-            Targets::Soft(p) | Targets::Blend { soft: p, .. } => same("classes of the targets", p.ncols(), k)?,
+            Targets::Soft(p) | Targets::Blend { soft: p, .. } => {
+                same("classes of the targets", p.ncols(), k)?
+            }
         }
         if is_sequence(recipe) {
             if recipe.frames.count > 0 && self.frames.is_none() {

@@ -133,14 +133,17 @@ impl Trainer<'_> {
         let weights = self.shadow.as_ref().unwrap_or(&self.weights);
         let p = probabilities(self.recipe, self.task, weights, valid)?;
         let truth: Vec<usize> = (0..n).map(|i| valid.targets.class(i)).collect();
-        let metrics =
-            evaluate(&truth, &tamis_core::train::linear::argmax_rows(p.view()), &self.task.roots, self.task.classes());
+        let metrics = evaluate(
+            &truth,
+            &tamis_core::train::linear::argmax_rows(p.view()),
+            &self.task.roots,
+            self.task.classes(),
+        );
         let loss: f64 =
             truth.iter().enumerate().map(|(i, &c)| -f64::from(p[[i, c]].max(f32::MIN_POSITIVE)).ln()).sum();
         let loss = (loss / n as f64) as f32;
-        let better = self.best.is_none_or(|(f1, best)| {
-            metrics.mean_f1 > f1 || (metrics.mean_f1 == f1 && loss < best)
-        });
+        let better =
+            self.best.is_none_or(|(f1, best)| metrics.mean_f1 > f1 || (metrics.mean_f1 == f1 && loss < best));
         if better {
             self.best = Some((metrics.mean_f1, loss));
             self.best_weights = Some(weights.clone());

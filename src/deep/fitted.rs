@@ -2,10 +2,11 @@
 
 use ndarray::Array2;
 use tamis_core::train::Recipe;
+use tamis_core::train::recipe::Loss;
 
 use crate::FitError;
 use crate::batch::{Batch, Sampling};
-use crate::data::{Examples, Task, is_sequence, text_budget};
+use crate::data::{Examples, Targets, Task};
 use crate::loss::softmax;
 use crate::names::{Weights, layout};
 use crate::network::forward;
@@ -25,7 +26,8 @@ impl Fitted {
     /// another shape; further ones are kept.
     pub fn from_weights(recipe: &Recipe, task: &Task, weights: Weights) -> Result<Self, FitError> {
         for (name, (shape, _)) in layout(recipe, task) {
-            let fits = |w: &crate::Weight| w.shape == shape && w.values.len() == shape.iter().product::<usize>();
+            let fits =
+                |w: &crate::Weight| w.shape == shape && w.values.len() == shape.iter().product::<usize>();
             if !weights.get(&name).is_some_and(fits) {
                 return Err(FitError::Weight { name });
             }
@@ -41,14 +43,9 @@ impl Fitted {
     /// Class probabilities, (N, K), with the recipe's prior boost; the targets of `x` are not read beyond
     /// their number. Memory beyond the result does not grow with N. Even frames, no dropout.
     pub fn probabilities(&self, x: &Examples<'_>) -> Result<Array2<f32>, FitError> {
-        if is_sequence(&self.recipe) {
-            if self.recipe.frames.count > 0 && x.frames.is_none() {
-                return Err(FitError::Missing("frames"));
-            }
-            if text_budget(&self.recipe) > 0 && x.tokens.is_none() {
-                return Err(FitError::Missing("tokens"));
-            }
-        }
+        let zeros = vec![0; x.rows()];
+        let x = &Examples { targets: Targets::Hard(&zeros), ..*x };
+        x.check(&Recipe { loss: Loss::default(), ..self.recipe.clone() }, &self.task)?;
         let mut all = probabilities(&self.recipe, &self.task, &self.weights, x)?;
         if let Some(boost) = self.weights.get("output.boost") {
             for mut row in all.rows_mut() {

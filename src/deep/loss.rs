@@ -41,8 +41,9 @@ pub(crate) fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|v| *v /= sum);
 }
 
+/// Of a probability, finite at 0; what is no number stays none.
 fn ln(p: f32) -> f32 {
-    p.max(f32::MIN_POSITIVE).ln()
+    if p < f32::MIN_POSITIVE { f32::MIN_POSITIVE.ln() } else { p.ln() }
 }
 
 impl Against<'_> {

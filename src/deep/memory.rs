@@ -10,7 +10,8 @@ use crate::names::layout;
 /// weights eight times over (themselves, leaf, gradient, two moments, running mean, best, checkpoint), what is
 /// recorded of a batch, and ELR's running means.
 pub fn memory_needed(recipe: &Recipe, task: &Task, rows: usize) -> u64 {
-    let weights: usize = layout(recipe, task).values().map(|(shape, _)| shape.iter().product::<usize>()).sum();
+    let weights: usize =
+        layout(recipe, task).values().map(|(shape, _)| shape.iter().product::<usize>()).sum();
     let net = &recipe.network;
     let recorded = if is_sequence(recipe) {
         let s = recipe.frames.count + text_budget(recipe) + 2;

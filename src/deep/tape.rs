@@ -8,6 +8,7 @@ use burn_tensor::{Device, Int, Tensor, TensorData, activation, module};
 use rand::RngCore;
 use rand_xoshiro::Xoshiro256Plus as Rng;
 
+use crate::batch::Batch;
 use crate::names::{Weights, is_trained};
 use crate::optimiser::Gradients;
 
@@ -56,17 +57,19 @@ impl Tape {
     }
 
     /// Puts the batch's inputs in as a leaf of their own, so that they get a gradient.
-    pub(crate) fn track_input(&mut self, values: &[f32]) {
-        let data = TensorData::new(values.to_vec(), [values.len()]);
-        let tensor = Tensor::<1>::from_data(data, &self.device).require_grad();
-        self.leaves.insert(INPUT.to_owned(), (vec![values.len()], tensor));
+    pub(crate) fn track_input(&mut self, batch: &mut Batch) {
+        batch.tracked = true;
+        let values = batch.input.clone();
+        let n = values.len();
+        let tensor = self.data(values, [n]).require_grad();
+        self.leaves.insert(INPUT.to_owned(), (vec![n], tensor));
     }
 
-    /// The inputs, tracked or not.
-    pub(crate) fn input<const D: usize>(&self, values: &[f32], shape: [usize; D]) -> Tensor<D> {
+    /// The batch's inputs, tracked or not.
+    pub(crate) fn input<const D: usize>(&self, batch: &Batch, shape: [usize; D]) -> Tensor<D> {
         match self.leaves.get(INPUT) {
-            Some((_, leaf)) => leaf.clone().reshape(shape),
-            None => self.data(values.to_vec(), shape),
+            Some((_, leaf)) if batch.tracked => leaf.clone().reshape(shape),
+            _ => self.data(batch.input.clone(), shape),
         }
     }
 

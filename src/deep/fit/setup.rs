@@ -3,7 +3,7 @@
 use ndarray::Array1;
 use rand::Rng as _;
 use tamis_core::arrays::rng;
-use tamis_core::train::recipe::{LossKind, Recipe};
+use tamis_core::train::recipe::{Loss, LossKind, Recipe};
 
 use super::Trainer;
 use crate::FitError;
@@ -23,10 +23,7 @@ impl<'a> Trainer<'a> {
         }
         data.train.check(recipe, task)?;
         if data.valid.rows() > 0 {
-            let plain = Recipe {
-                loss: tamis_core::train::recipe::Loss::default(),
-                ..recipe.clone()
-            };
+            let plain = Recipe { loss: Loss::default(), ..recipe.clone() };
             data.valid.check(&plain, task)?;
         }
         let k = task.classes();
@@ -58,7 +55,8 @@ impl<'a> Trainer<'a> {
             epoch_rows: epoch_rows(recipe, &data.train, &counts),
         };
         if recipe.balance.prior_boost > 0.0 {
-            let boost = counts.iter().map(|&c| 1.0 + recipe.balance.prior_boost / (c as f32).max(1.0)).collect();
+            let boost =
+                counts.iter().map(|&c| 1.0 + recipe.balance.prior_boost / (c as f32).max(1.0)).collect();
             trainer.weights.insert("output.boost".into(), Weight { shape: vec![k], values: boost });
             if let Some(shadow) = &mut trainer.shadow {
                 shadow.insert("output.boost".into(), trainer.weights["output.boost"].clone());

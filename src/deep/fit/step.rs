@@ -63,7 +63,12 @@ impl Trainer<'_> {
     }
 
     /// Loss and gradients of one batch.
-    fn gradients(&mut self, rows: &[usize], step: usize, pretraining: bool) -> Result<(f32, Gradients), FitError> {
+    fn gradients(
+        &mut self,
+        rows: &[usize],
+        step: usize,
+        pretraining: bool,
+    ) -> Result<(f32, Gradients), FitError> {
         let (recipe, task) = (self.recipe, self.task);
         let seed = recipe.seeds[0];
         let sampling = Sampling::Random { seed, epoch: self.epoch as u64 };
@@ -76,9 +81,6 @@ impl Trainer<'_> {
         let by_input = fgm > 0.0 && !(is_sequence(recipe) && text_budget(recipe) > 0);
         let mut first =
             Tape::recording(&self.weights, recipe.network.dropout, chance(seed, self.epoch, step, 2));
-        if by_input {
-            first.track_input(&batch.input);
-        }
         let mut told_all = Vec::new();
         let mut loss = 0.0;
         let has_objectives = {
@@ -92,6 +94,9 @@ impl Trainer<'_> {
                 told_all.push(tensor);
             }
         }
+        if by_input {
+            first.track_input(&mut batch);
+        }
         if !pretraining {
             let (value, tensor) = self.label_loss(&first, &batch, rows, true);
             loss += value;
@@ -102,10 +107,10 @@ impl Trainer<'_> {
         };
         let mut gradients = first.gradients(&total);
         if fgm > 0.0 {
-            let mut moved = batch.clone();
+            let mut moved = Batch { tracked: false, ..batch };
             let mut weights = None;
             if by_input {
-                let width = batch.input.len() / batch.n;
+                let width = moved.input.len() / moved.n;
                 let gradient = &gradients[INPUT];
                 for (row, g) in moved.input.chunks_mut(width).zip(gradient.chunks(width)) {
                     ascend(row, g, fgm);
@@ -116,7 +121,8 @@ impl Trainer<'_> {
                 weights = Some(there);
             }
             let dropout = chance(seed, self.epoch, step, 3);
-            let tape = Tape::recording(weights.as_ref().unwrap_or(&self.weights), recipe.network.dropout, dropout);
+            let tape =
+                Tape::recording(weights.as_ref().unwrap_or(&self.weights), recipe.network.dropout, dropout);
             let (_, tensor) = self.label_loss(&tape, &moved, rows, false);
             for (name, g) in tape.gradients(&tensor) {
                 match gradients.get_mut(&name) {
@@ -186,7 +192,8 @@ impl Trainer<'_> {
         for (i, &row) in rows.iter().enumerate() {
             self.data.train.targets.write(row, &mut target);
             let memory = if self.memory.is_empty() { &[][..] } else { &self.memory[row * k..(row + 1) * k] };
-            let this = Row { target: &target, weight: self.weight_of(row), state: self.state_of(row), memory };
+            let this =
+                Row { target: &target, weight: self.weight_of(row), state: self.state_of(row), memory };
             sum += against.row(&p[i * k..(i + 1) * k], &this, &mut gradient[i * k..(i + 1) * k]);
         }
         sum

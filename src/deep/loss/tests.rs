@@ -48,13 +48,16 @@ fn formula(spec: &Loss, z: &[f64], t: &[f64], state: State, memory: &[f64], nois
 fn every_loss_and_its_gradient_agree_with_the_formula_and_finite_differences() {
     let mut r = rng(11);
     let noise = Array2::from_shape_fn((K, K), |(i, j)| if i == j { 0.6 } else { 0.1 });
-    for kind in [LossKind::Ce, LossKind::Gce, LossKind::Sce, LossKind::Elr, LossKind::Forward, LossKind::ThreeState] {
+    for kind in
+        [LossKind::Ce, LossKind::Gce, LossKind::Sce, LossKind::Elr, LossKind::Forward, LossKind::ThreeState]
+    {
         for state in [State::Clean, State::Unclear, State::Wrong] {
             for (smoothing, level1_weight, soft) in [(0.0, 0.0, false), (0.1, 0.3, false), (0.2, 0.5, true)] {
                 if state != State::Clean && kind != LossKind::ThreeState {
                     continue;
                 }
-                let spec = Loss { kind, smoothing, level1_weight, alpha: 0.3, lambda: 2.0, ..Loss::default() };
+                let spec =
+                    Loss { kind, smoothing, level1_weight, alpha: 0.3, lambda: 2.0, ..Loss::default() };
                 let z: Vec<f64> = (0..K).map(|_| r.gen_range(-2.0..2.0)).collect();
                 let mut draw = || {
                     let v: Vec<f64> = (0..K).map(|_| r.gen_range(0.01..1.0)).collect();

@@ -31,8 +31,9 @@ pub(crate) fn forward(recipe: &Recipe, tape: &Tape, batch: &Batch) -> Out {
     if is_sequence(recipe) {
         return sequence::forward(recipe, tape, batch);
     }
-    let x = tape.input(&batch.input, [batch.n, batch.input.len() / batch.n]);
-    let mut x = (x - tape.weight::<1>("input.mean").unsqueeze()) * tape.weight::<1>("input.scale").unsqueeze();
+    let x = tape.input(batch, [batch.n, batch.input.len() / batch.n]);
+    let mut x = (x - tape.weight::<1>("input.mean").unsqueeze::<2>())
+        * tape.weight::<1>("input.scale").unsqueeze::<2>();
     if recipe.network.family == Family::Mlp {
         for i in 0..recipe.network.layers {
             x = tape.dropout(activation::relu(tape.linear(x, &format!("layers.{i}"))));

@@ -71,8 +71,9 @@ fn frames(recipe: &Recipe, tape: &Tape, batch: &Batch) -> Option<Stretch> {
         return None;
     }
     let width = batch.input.len() / (batch.n * count);
-    let x = tape.input(&batch.input, [batch.n * count, width]);
-    let x = (x - tape.weight::<1>("input.mean").unsqueeze()) * tape.weight::<1>("input.scale").unsqueeze();
+    let x = tape.input(batch, [batch.n * count, width]);
+    let x = (x - tape.weight::<1>("input.mean").unsqueeze::<2>())
+        * tape.weight::<1>("input.scale").unsqueeze::<2>();
     let d = recipe.network.dim;
     let x = tape.linear(x, "frames.proj").reshape([batch.n, count, d]);
     let kind = tape.weight::<2>("kind.weight").narrow(0, FRAMES as usize, 1).reshape([1, 1, d]);
@@ -95,7 +96,14 @@ fn text(recipe: &Recipe, tape: &Tape, batch: &Batch) -> Option<Stretch> {
 }
 
 /// One block; `other` gives keys and values instead of the stretch itself.
-fn block(recipe: &Recipe, tape: &Tape, name: &str, x: Tensor<3>, other: Option<Tensor<3>>, bias: Tensor<4>) -> Tensor<3> {
+fn block(
+    recipe: &Recipe,
+    tape: &Tape,
+    name: &str,
+    x: Tensor<3>,
+    other: Option<Tensor<3>>,
+    bias: Tensor<4>,
+) -> Tensor<3> {
     let part = |p: &str| format!("{name}.{p}");
     let normed = tape.norm(x.clone(), &part("norm1"));
     let source = other.map_or_else(|| normed.clone(), |o| tape.norm(o, &part("norm1")));
@@ -135,7 +143,8 @@ fn single(recipe: &Recipe, tape: &Tape, n: usize, frames: Option<Stretch>, text:
     let (f, t) = (counted(&frames), counted(&text));
     let first = with_marker(tape, "cls", frames, n);
     let second = with_marker(tape, "sep", text, n);
-    let live = first.live.chunks(1 + f).zip(second.live.chunks(1 + t)).flat_map(|(a, b)| [a, b].concat()).collect();
+    let live =
+        first.live.chunks(1 + f).zip(second.live.chunks(1 + t)).flat_map(|(a, b)| [a, b].concat()).collect();
     let whole = Stretch { states: Tensor::cat(vec![first.states, second.states], 1), live };
     let whole = encode(recipe, tape, "encoder", "encoder.norm", whole);
     let d = recipe.network.dim;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::train::selection::DEFAULT_GRID;
+use crate::train::text::Unit;
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -72,20 +73,12 @@ impl Default for Frames {
     }
 }
 
-/// How text is cut into tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TextUnit {
-    #[default]
-    Char,
-    Word,
-}
-
 /// Tokens read of each field; 0 leaves a field out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Text {
-    pub unit: TextUnit,
+    /// How text is cut.
+    pub unit: Unit,
     pub title: usize,
     pub asr: usize,
     pub ocr: usize,
@@ -95,7 +88,7 @@ pub struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { unit: TextUnit::Char, title: 32, asr: 32, ocr: 32, field_dropout: 0.0 }
+        Self { unit: Unit::Char, title: 32, asr: 32, ocr: 32, field_dropout: 0.0 }
     }
 }
 
