@@ -70,7 +70,7 @@ fn mask_tokens(batch: &mut Batch, task: &Task, rng: &mut Rng) -> Vec<usize> {
     let live: Vec<usize> = (0..batch.ids.len()).filter(|&j| batch.text_live[j] > 0.0).collect();
     let picked: Vec<usize> = live.into_iter().filter(|_| rng.r#gen::<f32>() < MASKED_TOKENS).collect();
     for &j in &picked {
-        let first = i64::from(SPECIALS as u32);
+        let first = SPECIALS.len() as i64;
         match rng.gen_range(0..10) {
             0 if task.vocabulary as i64 > first => {
                 batch.ids[j] = rng.gen_range(first..task.vocabulary as i64)

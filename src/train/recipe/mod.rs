@@ -4,6 +4,7 @@
 
 mod keys;
 mod parts;
+mod rules;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
