@@ -22,7 +22,7 @@ struct Header {
 }
 
 /// The arrays of a trainer by name, each group with a prefix.
-fn arrays(t: &Trainer<'_>) -> BTreeMap<String, &Vec<f32>> {
+fn arrays<'t>(t: &'t Trainer<'_, '_>) -> BTreeMap<String, &'t Vec<f32>> {
     let mut all = BTreeMap::new();
     for (group, w) in
         [("weights", Some(&t.weights)), ("shadow", t.shadow.as_ref()), ("best", t.best_weights.as_ref())]
@@ -40,7 +40,7 @@ fn arrays(t: &Trainer<'_>) -> BTreeMap<String, &Vec<f32>> {
     all
 }
 
-pub(crate) fn write(t: &Trainer<'_>) -> Vec<u8> {
+pub(crate) fn write(t: &Trainer<'_, '_>) -> Vec<u8> {
     let arrays = arrays(t);
     let header = Header {
         of: t.identity(),
@@ -62,7 +62,7 @@ pub(crate) fn write(t: &Trainer<'_>) -> Vec<u8> {
 }
 
 /// Puts a trainer where the checkpoint was written.
-pub(crate) fn read(t: &mut Trainer<'_>, bytes: &[u8]) -> Result<(), FitError> {
+pub(crate) fn read(t: &mut Trainer<'_, '_>, bytes: &[u8]) -> Result<(), FitError> {
     let (header, mut values) = split(bytes).ok_or(FitError::Checkpoint)?;
     let floats: usize = header.arrays.iter().map(|a| a.1).sum();
     if header.of != t.identity() || values.len() != 4 * floats {

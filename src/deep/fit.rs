@@ -53,10 +53,10 @@ pub trait Hooks {
 }
 
 /// A training under way.
-pub(crate) struct Trainer<'a> {
+pub(crate) struct Trainer<'a, 'd> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) task: &'a Task,
-    pub(crate) data: &'a Data<'a>,
+    pub(crate) data: &'a Data<'d>,
     pub(crate) weights: Weights,
     pub(crate) shadow: Option<Weights>,
     pub(crate) adam: AdamW,
@@ -113,7 +113,7 @@ pub fn fit(recipe: &Recipe, task: &Task, data: &Data<'_>, hooks: &mut dyn Hooks)
     Fitted::from_weights(recipe, task, last)
 }
 
-impl Trainer<'_> {
+impl Trainer<'_, '_> {
     pub(crate) fn epochs(&self) -> usize {
         self.recipe.auxiliary.pretrain_epochs + self.recipe.optimise.epochs
     }

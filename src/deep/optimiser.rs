@@ -44,7 +44,7 @@ impl AdamW {
 /// Share of the peak rate in step `step` (from 0) of `total`: rises over the first `warmup` of them, then
 /// falls linearly towards 0.
 pub(crate) fn rate_share(step: u64, total: u64, warmup: f32) -> f32 {
-    let rising = (total as f64 * f64::from(warmup)).ceil() as u64;
+    let rising = (total as f32 * warmup).round() as u64;
     if step < rising {
         return (step + 1) as f32 / rising as f32;
     }

@@ -15,8 +15,8 @@ use crate::optimiser::AdamW;
 /// Rows that the frames' mean and scale are taken from at most, evenly spread.
 const MEASURED: usize = 4096;
 
-impl<'a> Trainer<'a> {
-    pub(super) fn new(recipe: &'a Recipe, task: &'a Task, data: &'a Data<'a>) -> Result<Self, FitError> {
+impl<'a, 'd> Trainer<'a, 'd> {
+    pub(super) fn new(recipe: &'a Recipe, task: &'a Task, data: &'a Data<'d>) -> Result<Self, FitError> {
         let n = data.train.rows();
         if n == 0 {
             return Err(FitError::Missing("training rows"));

@@ -27,7 +27,7 @@ fn chance(seed: u64, epoch: usize, step: usize, purpose: u64) -> Rng {
     rng(mixed)
 }
 
-impl Trainer<'_> {
+impl Trainer<'_, '_> {
     /// Mean loss and last rate of an epoch.
     pub(super) fn run_epoch(&mut self, pretraining: bool, hooks: &dyn Hooks) -> Result<(f32, f32), FitError> {
         let optimise = &self.recipe.optimise;

@@ -81,7 +81,7 @@ fn forward_correction_learns_past_a_class_that_is_often_mislabelled() {
         accuracy(&fit(recipe, &task, &data, &mut Notes::default()).unwrap(), &test)
     };
     let (plain, corrected) = (score(&linear), score(&forward));
-    assert!(plain < 0.85 && corrected > 0.95, "{plain} {corrected}");
+    assert!(corrected > 0.9 && corrected > plain + 0.1, "{plain} {corrected}");
 }
 
 #[test]
