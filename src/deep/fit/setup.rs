@@ -162,12 +162,11 @@ fn first_weights(recipe: &Recipe, task: &Task, train: &Examples<'_>) -> Result<W
     Ok(weights)
 }
 
+/// By column.
+type MeanAndScale = (Vec<f32>, Vec<f32>);
+
 /// Mean and inverse deviation of each column of the inputs; 1 where a column does not vary.
-fn input_scale(
-    recipe: &Recipe,
-    task: &Task,
-    train: &Examples<'_>,
-) -> Result<Option<(Vec<f32>, Vec<f32>)>, FitError> {
+fn input_scale(recipe: &Recipe, task: &Task, train: &Examples<'_>) -> Result<Option<MeanAndScale>, FitError> {
     let dim = if is_sequence(recipe) { task.frame_dim } else { task.dense_dim };
     let (mut n, mut sum, mut squares) = (0_u64, Array1::<f64>::zeros(dim), Array1::<f64>::zeros(dim));
     let mut add = |row: &[f32]| {
