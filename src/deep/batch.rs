@@ -51,7 +51,10 @@ impl Batch {
             let dense = from.dense.ok_or(FitError::Missing("pooled vectors"))?;
             batch.input.reserve(n * task.dense_dim);
             for &row in rows {
-                batch.input.extend(dense.row(row));
+                match dense.row(row).as_slice() {
+                    Some(values) => batch.input.extend_from_slice(values),
+                    None => batch.input.extend(dense.row(row)),
+                }
             }
             return Ok(batch);
         }

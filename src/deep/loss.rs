@@ -67,7 +67,8 @@ impl Against<'_> {
         let mut loss = 0.0_f32;
         if matches!(kind, LossKind::Ce | LossKind::Sce | LossKind::Elr) {
             let share = if kind == LossKind::Sce { spec.alpha } else { 1.0 };
-            for c in 0..k {
+            // most of a hard target is zero, and logarithms are dear
+            for c in (0..k).filter(|&c| t(c) > 0.0) {
                 loss -= share * t(c) * ln(p[c]);
                 a[c] -= share * t(c);
             }
