@@ -151,7 +151,7 @@ fn split_rows(
             return (split.as_str(), rows(&|i| parts[i].is_none() && !gold[i]), held);
         }
     }
-    let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seed);
+    let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seeds[0]);
     ("random", rows(&|i| !held[i] && !gold[i]), rows(&|i| held[i]))
 }
 
@@ -177,13 +177,13 @@ fn train(
     let k = labelled.n_classes;
     let params = recipe.linear_params();
     let go_on = |_: usize| progress.go_on();
-    let c = if let [c] = recipe.c[..] {
+    let c = if let [c] = recipe.logistic.c[..] {
         c
     } else {
-        let folds = stratified_folds(&y, k, recipe.folds, None, recipe.seed);
+        let folds = stratified_folds(&y, k, recipe.folds, None, recipe.seeds[0]);
         let mut paths = Vec::with_capacity(recipe.folds);
         for fold in 0..recipe.folds {
-            let grid = grid_for_fold(&paths, &recipe.c);
+            let grid = grid_for_fold(&paths, &recipe.logistic.c);
             let params = LinearParams { tolerance: LinearParams::for_folds().tolerance, ..params };
             let path = fit_fold_path(x.view(), &y, k, &folds, fold, &grid, &params, &go_on);
             progress.check()?;
@@ -243,7 +243,7 @@ mod tests {
         let args = |r: &str| TrainArgs { recipe: Some(r.into()), snapshot: None };
         assert!(TrainArgs::default().check().is_ok());
         assert!(args("quick").check().is_ok());
-        assert!(args("seed = 3").check().is_ok());
+        assert!(args("seeds = 3").check().is_ok());
         assert!(args("sed = 3").check().unwrap_err().to_string().contains("sed"));
         assert!(args("slow").check().unwrap_err().to_string().contains("slow"));
     }
