@@ -107,7 +107,9 @@ pub async fn write_down(
         created_at: Utc::now(),
     };
     services.store.insert_ledger(dataset, &entry).await?;
-    Ok(entry)
+    // with its times as the database keeps them
+    let written = services.store.ledger(dataset, None, LINES).await?.items;
+    Ok(written.into_iter().find(|e| e.id == entry.id).unwrap_or(entry))
 }
 
 /// Mean gain over seeds with its 95 % interval (Student's t); nothing for fewer than two.
