@@ -168,7 +168,7 @@ pub(super) async fn train(
     let house = House::open_with_worker(config).await?;
     let done = async {
         let dataset = house.services.store.dataset(name).await?;
-        let args = TrainArgs { recipe, snapshot: None };
+        let args = TrainArgs { recipe, ..Default::default() };
         let id = house.services.enqueue_train(dataset.id, &args).await?;
         let result = watch::finish(&house, id, json).await?.result.unwrap_or_default();
         if json {

@@ -34,7 +34,7 @@ const FEWEST_PEOPLE: i64 = 3;
 const STRETCH: i64 = 50;
 const MOST_STRETCHES: i64 = 30;
 /// The advice looks so far ahead, and speaks of the next so many.
-const AHEAD: i64 = 20_000;
+pub(super) const AHEAD: i64 = 20_000;
 const NEXT: usize = 100;
 
 /// How far people agree.
@@ -371,7 +371,7 @@ fn times(s: &Settled) -> usize {
 }
 
 /// What decisions did to labels that turned out right or wrong.
-fn known<'a>(settled: impl Iterator<Item = &'a Settled>) -> Known {
+pub(super) fn known<'a>(settled: impl Iterator<Item = &'a Settled>) -> Known {
     let mut out = Known::default();
     for s in settled {
         let right = s.said.as_deref() == Some(&s.class);

@@ -10,9 +10,12 @@ pub mod encode;
 pub mod export;
 mod features;
 pub mod import;
+pub mod ledger;
 pub mod map;
 pub mod measures;
 mod media;
+pub mod next;
+pub mod predict;
 pub mod predictions;
 pub mod progress;
 pub mod queue;
@@ -46,6 +49,8 @@ pub struct Services {
     /// To addresses that people typed.
     pub outbound: Outbound,
     pub(crate) queue: queue::Queue,
+    /// Trained models that answer requests.
+    pub(crate) models: predict::Models,
 }
 
 /// How a job ends when it does not succeed.
@@ -117,7 +122,8 @@ impl Services {
         let blobs = Blobs::open(&config.blob_url, &config.state.join("blobs"))?;
         let queue = queue::Queue::open(&store).await?;
         let outbound = Outbound::new(config.webhooks.allow_private)?;
-        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), outbound, queue })
+        let models = predict::Models::default();
+        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), outbound, queue, models })
     }
 
     /// Scratch space on the same disk as the state.

@@ -6,15 +6,16 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::ledger::{self, Classes, HeldOut, Tried};
 use super::progress::Progress;
 use super::scan::Labelled;
 use super::vectors::{self, Features};
 use super::{JobError, Services, encode, snapshot};
 use crate::domain::{Note, Split};
-use crate::encode::{Runtime, run_matrix};
+use crate::encode::{Runtime, TrainedModel};
 use crate::store::trainings::Training;
 use crate::train::linear::argmax_rows;
-use crate::train::recipe::PRESETS;
+use crate::train::recipe::{Balance, Family, PRESETS};
 use crate::train::{
     LinearHead, LinearParams, Metrics, Recipe, evaluate, fit_fold_path, grid_for_fold, holdout_split, onnx,
     select, stratified_folds,
@@ -30,11 +31,18 @@ pub struct TrainArgs {
     pub recipe: Option<String>,
     /// Train on this snapshot (id or prefix) instead of a fresh one of the current labels.
     pub snapshot: Option<String>,
+    /// What it is tried for, at most 400 characters; stands in the ledger.
+    pub hypothesis: Option<String>,
+    /// Gain in mean F1 over the training before that is expected, in [-1, 1]; left out: what the ledger
+    /// foretells, if it can.
+    pub expected_gain: Option<f64>,
 }
 
 impl TrainArgs {
     /// Refuses a wrong recipe by name of key and rule.
     pub fn check(&self) -> Result<(), JobError> {
+        ledger::check_hypothesis(self.hypothesis.as_deref().unwrap_or_default())?;
+        ledger::check_expected(self.expected_gain)?;
         self.parsed().map(|_| ())
     }
 
@@ -47,6 +55,23 @@ impl TrainArgs {
             Some(text) => Recipe::parse(text),
         }
         .map_err(|e| JobError::Refused { field: "recipe", why: e.to_string() })
+        .and_then(trained_here)
+    }
+}
+
+/// What this job trains: one logistic head. Anything else that a recipe may ask for is refused, lest another
+/// model be trained than the one described.
+fn trained_here(recipe: Recipe) -> Result<Recipe, JobError> {
+    let refused = |key: &str| {
+        Err(JobError::Refused { field: "recipe", why: format!("{key}: not trained by this job, which trains one logistic head") })
+    };
+    match () {
+        () if !recipe.stage.is_empty() => refused("stage"),
+        () if !recipe.member.is_empty() => refused("member"),
+        () if recipe.network.family != Family::Logistic => refused("network.family"),
+        () if recipe.seeds.len() > 1 => refused("seeds"),
+        () if recipe.balance != Balance::default() => refused("balance"),
+        () => Ok(recipe),
     }
 }
 
@@ -58,7 +83,9 @@ pub(crate) async fn run(
 ) -> Result<Value, JobError> {
     let recipe = args.parsed()?;
     progress.stage("snapshot", None);
+    let now = chrono::Utc::now();
     let snapshot = snapshot::named_or_fresh(services, dataset, args.snapshot.as_deref(), "train").await?;
+    let until = if args.snapshot.is_some() { snapshot.created_at } else { now };
     let taxonomy = services.store.taxonomy(dataset).await?;
     encode::missing(services, dataset, progress).await?;
     progress.stage("load_features", None);
@@ -67,6 +94,8 @@ pub(crate) async fn run(
     let parts: Vec<Option<Split>> = labelled.ids.iter().map(|id| splits.get(id).copied()).collect();
     let gold = services.store.gold(dataset).await?;
     let gold: Vec<bool> = labelled.ids.iter().map(|id| gold.contains(id)).collect();
+    let verified = services.store.verified(dataset).await?;
+    let verified: Vec<bool> = labelled.ids.iter().map(|id| verified.contains(id)).collect();
     let features = vectors::features(services, dataset, &labelled.ids, &recipe.fields).await?;
     if features.blocks.is_empty() {
         return Err(JobError::failed("nothing_encoded", &[]));
@@ -80,8 +109,10 @@ pub(crate) async fn run(
     ];
     progress.stage("train", Some(recipe.folds + 1));
     let (dylib, p, recipe2) = (services.native.onnxruntime.clone(), progress.clone(), recipe.clone());
+    let began = std::time::Instant::now();
     let trained = tokio::task::spawn_blocking(move || {
-        let t = train(&features, &labelled, (&parts, &gold), &recipe2, &metadata, &p)?;
+        let rows = Rows { parts: &parts, gold: &gold, verified: &verified };
+        let t = train(&features, &labelled, rows, &recipe2, &metadata, &p)?;
         let parity = match dylib {
             Some(dylib) => Some(parity(&dylib, &t)?),
             None => None,
@@ -90,6 +121,7 @@ pub(crate) async fn run(
     })
     .await?;
     let (trained, parity) = trained?;
+    let machine_seconds = began.elapsed().as_secs_f64();
     if parity.is_none() {
         progress.log("warn", Note::new("onnx_not_run")).await?;
     }
@@ -99,10 +131,15 @@ pub(crate) async fn run(
     let id = progress.job_id;
     let onnx_blob = format!("models/{}/{id}.onnx", dataset.simple());
     services.blobs.put(&onnx_blob, trained.onnx).await?;
+    let held_out_blob = format!("models/{}/{id}.held_out.json", dataset.simple());
+    let ids = serde_json::to_vec(&trained.held.ids).map_err(|e| JobError::broke("stage.save", e))?;
+    services.blobs.put(&held_out_blob, ids).await?;
     let mut metrics = serde_json::to_value(&trained.metrics).map_err(|e| JobError::broke("stage.save", e))?;
     if let Some(m) = metrics.as_object_mut() {
         m.insert("n_train".into(), json!(trained.n_train));
         m.insert("held_out".into(), json!(trained.held_out));
+        m.insert("verified".into(), trained.verified);
+        m.insert("unverified".into(), trained.unverified);
         m.insert("c".into(), json!(trained.c));
         m.insert("onnx_max_difference".into(), json!(parity.as_ref().map(|p| p.max_difference)));
         m.insert("onnx_same_argmax".into(), json!(parity.as_ref().map(|p| p.same_argmax)));
@@ -116,16 +153,50 @@ pub(crate) async fn run(
         recipe: serde_json::to_value(&recipe).map_err(|e| JobError::broke("stage.save", e))?,
         metrics: metrics.clone(),
         onnx_blob,
+        held_out_blob: Some(held_out_blob),
         previous_id: None,
         created_at: chrono::Utc::now(),
     };
     progress.check()?;
+    let latest = services.store.trainings(dataset, None, 2).await?.items;
+    let before = latest.into_iter().find(|t| t.id != id);
+    let classes =
+        Classes { ids: taxonomy.class_ids().map(Into::into).collect(), roots: taxonomy.class_roots() };
+    let measured = match &before {
+        Some(b) => ledger::gain_over(services, dataset, b, &trained.held, &classes, progress).await?,
+        None => None,
+    };
     services.store.insert_training(dataset, &training).await?;
+    let tried = Tried {
+        hypothesis: args.hypothesis.unwrap_or_default().trim().to_owned(),
+        expected_gain: args.expected_gain,
+        measured,
+        machine_seconds,
+        until,
+    };
+    ledger::enter(services, dataset, &training, before.as_ref(), tried).await?;
     Ok(json!({"training_id": id, "snapshot_id": snapshot.id, "metrics": metrics}))
+}
+
+/// What is known of each labelled sample beside its label.
+struct Rows<'a> {
+    parts: &'a [Option<Split>],
+    gold: &'a [bool],
+    verified: &'a [bool],
+}
+
+/// The challenge's score and its parts on some of the held-out samples.
+fn scores(m: &Metrics) -> Value {
+    json!({"mean_f1": m.mean_f1, "l1_micro_f1": m.l1_micro_f1, "l1_macro_f1": m.l1_macro_f1,
+        "l2_micro_f1": m.l2_micro_f1, "l2_macro_f1": m.l2_macro_f1, "n": m.n})
 }
 
 struct Trained {
     metrics: Metrics,
+    /// The scores on held-out samples whose label is verified, and on the others.
+    verified: Value,
+    unverified: Value,
+    held: HeldOut,
     c: f32,
     n_train: usize,
     /// What it was measured on: `test`, `validation`, or `random` samples.
@@ -151,7 +222,8 @@ fn split_rows(
             return (split.as_str(), rows(&|i| parts[i].is_none() && !gold[i]), held);
         }
     }
-    let held = holdout_split(&labelled.y, labelled.n_classes, recipe.holdout, recipe.seeds[0]);
+    let held =
+        holdout_split(&labelled.ids, &labelled.y, labelled.n_classes, recipe.holdout, recipe.seeds[0]);
     ("random", rows(&|i| !held[i] && !gold[i]), rows(&|i| held[i]))
 }
 
@@ -159,13 +231,13 @@ fn split_rows(
 fn train(
     features: &Features,
     labelled: &Labelled,
-    (parts, gold): (&[Option<Split>], &[bool]),
+    rows: Rows<'_>,
     recipe: &Recipe,
     metadata: &[(String, String)],
     progress: &Progress,
 ) -> Result<Trained, JobError> {
     let failed = |e: crate::train::TrainError| JobError::broke("stage.train", e);
-    let (held_out, train_rows, test_rows) = split_rows(labelled, parts, gold, recipe);
+    let (held_out, train_rows, test_rows) = split_rows(labelled, rows.parts, rows.gold, recipe);
     if test_rows.is_empty() {
         return Err(JobError::failed("no_holdout", &[]));
     }
@@ -199,9 +271,20 @@ fn train(
     let test_x = features.matrix.select(Axis(0), &test_rows);
     let probabilities = head.predict_proba(test_x.view());
     let truth: Vec<usize> = test_rows.iter().map(|&i| labelled.y[i]).collect();
-    let metrics = evaluate(&truth, &argmax_rows(probabilities.view()), &labelled.class_roots, k);
+    let predicted = argmax_rows(probabilities.view());
+    let metrics = evaluate(&truth, &predicted, &labelled.class_roots, k);
+    let scored = |verified: bool| {
+        let of = |all: &[usize]| -> Vec<usize> {
+            let kept = test_rows.iter().zip(all).filter(|(row, _)| rows.verified[**row] == verified);
+            kept.map(|(_, class)| *class).collect()
+        };
+        scores(&evaluate(&of(&truth), &of(&predicted), &labelled.class_roots, k))
+    };
     let n = test_x.nrows().min(COMPARED);
     Ok(Trained {
+        verified: scored(true),
+        unverified: scored(false),
+        held: HeldOut { ids: test_rows.iter().map(|&i| labelled.ids[i]).collect(), truth, predicted },
         metrics,
         c,
         n_train: y.len(),
@@ -222,10 +305,8 @@ struct Parity {
 fn parity(dylib: &std::path::Path, t: &Trained) -> Result<Parity, JobError> {
     let failed = |e: crate::encode::EncodeError| JobError::broke("doing.onnx", e);
     let runtime = Runtime::load(dylib, 1, &[]).map_err(failed)?;
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), &t.onnx)?;
-    let got = run_matrix(&runtime, file.path(), onnx::INPUT, onnx::PROBABILITIES, t.probe.view())
-        .map_err(failed)?;
+    let model = TrainedModel::load(&runtime, &t.onnx, onnx::INPUT, onnx::PROBABILITIES).map_err(failed)?;
+    let got = model.run(t.probe.view()).map_err(failed)?;
     let max_difference = got.iter().zip(&t.expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     Ok(Parity {
         n: t.probe.nrows(),
@@ -240,11 +321,16 @@ mod tests {
 
     #[test]
     fn recipes_come_by_name_or_as_text_and_wrong_ones_are_refused_before_they_are_queued() {
-        let args = |r: &str| TrainArgs { recipe: Some(r.into()), snapshot: None };
+        let args = |r: &str| TrainArgs { recipe: Some(r.into()), ..Default::default() };
         assert!(TrainArgs::default().check().is_ok());
         assert!(args("quick").check().is_ok());
         assert!(args("seeds = 3").check().is_ok());
         assert!(args("sed = 3").check().unwrap_err().to_string().contains("sed"));
+        for key in ["network.family = \"mlp\"", "seeds = [1, 2]", "balance.prior_boost = 10.0"] {
+            let told = args(key).check().unwrap_err().to_string();
+            assert!(told.contains("one logistic head"), "{key}: {told}");
+        }
+        assert!(args("winner").check().unwrap_err().to_string().contains("stage"));
         assert!(args("slow").check().unwrap_err().to_string().contains("slow"));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ndarray::{Array2, Axis, s};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{JobError, Services};
@@ -13,7 +13,7 @@ use crate::exchange::columnar;
 use crate::store::embeddings::EmbeddingFile;
 
 /// A span of columns made by one encoder from one field.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Block {
     pub(crate) field: Field,
     pub(crate) encoder: String,
@@ -87,11 +87,29 @@ pub(crate) async fn features(
         }
     }
     blocks.sort_by(|a, b| (a.field, &a.encoder).cmp(&(b.field, &b.encoder)));
-    let mut width = 0;
+    let mut start = 0;
     for b in &mut blocks {
-        b.start = width;
-        width += b.dimension;
+        b.start = start;
+        start += b.dimension;
     }
+    let features = stored(services, dataset, samples, blocks).await?;
+    // a field that no sample has would only widen the matrix
+    if features.blocks.iter().any(|b| b.present == 0) {
+        return Ok(without_empty(features));
+    }
+    Ok(features)
+}
+
+/// The features of `samples` (in their order) in exactly these blocks, which stay where they are: what a
+/// model that was trained on them reads. Reads every file of theirs, one after the other.
+pub(crate) async fn stored(
+    services: &Services,
+    dataset: Uuid,
+    samples: &[i64],
+    mut blocks: Vec<Block>,
+) -> Result<Features, JobError> {
+    let files = services.store.embedding_files(dataset).await?;
+    let width = blocks.iter().map(|b| b.start + b.dimension).max().unwrap_or(0);
     let row_of: HashMap<i64, usize> = samples.iter().enumerate().map(|(i, &id)| (id, i)).collect();
     let holds = services.store.present_fields(dataset).await?;
     let mut matrix = Array2::zeros((samples.len(), width));
@@ -115,15 +133,10 @@ pub(crate) async fn features(
         }
         b.present = seen.iter().filter(|s| **s).count();
     }
-    // a field that no sample has would only widen the matrix
-    let empty = blocks.iter().any(|b| b.present == 0);
-    if empty {
-        return Ok(without_empty(matrix, blocks));
-    }
     Ok(Features { matrix, blocks })
 }
 
-fn without_empty(matrix: Array2<f32>, blocks: Vec<Block>) -> Features {
+fn without_empty(Features { matrix, blocks }: Features) -> Features {
     let mut kept = Vec::new();
     let mut columns = Vec::new();
     for mut b in blocks.into_iter().filter(|b| b.present > 0) {

@@ -6,7 +6,7 @@ use crate::domain::health::Property;
 use crate::domain::issue::{Issue, MediaProblem, TextProblem};
 use crate::domain::{
     Detector, Field, Gap, IssueKind, JobKind, JobState, LabelCount, LabelSource, Node, RuleAction, RunState,
-    Split,
+    Split, Step,
 };
 
 fn parameters(text: &str) -> BTreeSet<&str> {
@@ -116,6 +116,8 @@ fn every_key_in_use_exists() {
 fn every_code_of_the_domain_has_words() {
     let mut keys: Vec<String> = Vec::new();
     keys.extend(JobKind::ALL.map(|k| format!("job_kind.{}", k.as_str())));
+    keys.extend(Step::ALL.map(|s| format!("ledger_step.{}", s.as_str())));
+    keys.extend(crate::jobs::next::ActionKind::ALL.map(|a| format!("next_action.{}", a.as_str())));
     keys.extend(RuleAction::ALL.map(|a| format!("rule_action.{}", a.as_str())));
     keys.extend(RuleAction::ALL.map(|a| format!("rule_did.{}", a.as_str())));
     keys.extend(RuleAction::ALL.map(|a| format!("rule_undone.{}", a.as_str())));

@@ -336,6 +336,17 @@ impl Store {
         Ok(ids.into_iter().collect())
     }
 
+    /// Samples whose current label is confirmed, by one person or more, gold among them.
+    pub async fn verified(&self, dataset: Uuid) -> Result<HashSet<i64>> {
+        let ids = sqlx::query_scalar!(
+            "select sample_id from verifications where dataset_id = $1 and state in ('verified', 'gold')",
+            dataset
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ids.into_iter().collect())
+    }
+
     /// The earlier looks that whoever settles a sample decides between, in the order in which they were made;
     /// without names where the policy is blind.
     pub async fn looks(&self, dataset: Uuid, sample: i64) -> Result<Vec<EarlierLook>> {

@@ -18,6 +18,7 @@ pub mod imports;
 pub mod issues;
 pub mod jobs;
 pub mod learning;
+pub mod ledger;
 pub mod live;
 pub mod looks;
 pub mod maps;

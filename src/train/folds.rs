@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::error::{TrainError, check_length};
 use super::linear::{LinearHead, LinearParams, present_classes};
 use crate::arrays::rng;
+use crate::domain::policy::chance;
 
 /// As many folds as the samples allow, at most `n_folds`: [`stratified_folds`] of groups, or of single samples
 /// where there are too few groups for that many folds. Gives the folds and their number.
@@ -87,12 +88,14 @@ fn deal_groups(y: &[usize], n_classes: usize, n_folds: usize, groups: &[u32], se
 }
 
 /// True = held out. Stratified: about `fraction` of each class, rounded, but a class with two or more
-/// samples keeps at least one in training, and a class with one sample stays in training.
-pub fn holdout_split(y: &[usize], n_classes: usize, fraction: f32, seed: u64) -> Vec<bool> {
-    let mut r = rng(seed);
+/// samples keeps at least one in training, and a class with one sample stays in training. Who is held out of
+/// a class hangs on the samples' `ids` and the seed alone: when some labels change, nearly the same samples
+/// stay held out, so that two models can be compared on them.
+pub fn holdout_split(ids: &[i64], y: &[usize], n_classes: usize, fraction: f32, seed: u64) -> Vec<bool> {
     let mut held = vec![false; y.len()];
+    let drawn = |i: usize| chance(seed.cast_signed(), ids[i], "held out");
     for mut members in members_of_classes(y, n_classes) {
-        members.shuffle(&mut r);
+        members.sort_by(|&a, &b| drawn(a).total_cmp(&drawn(b)).then(ids[a].cmp(&ids[b])));
         let want = (members.len() as f64 * f64::from(fraction)).round() as usize;
         let take = want.min(members.len().saturating_sub(1));
         members[..take].iter().for_each(|&i| held[i] = true);
@@ -352,7 +355,8 @@ mod tests {
 
         #[test]
         fn holdout_keeps_a_training_sample(y in prop::collection::vec(0usize..30, 1..120), seed: u64) {
-            let held = holdout_split(&y, 30, 0.5, seed);
+            let ids: Vec<i64> = (0..y.len() as i64).collect();
+            let held = holdout_split(&ids, &y, 30, 0.5, seed);
             for class in 0..30 {
                 let n = y.iter().filter(|&&c| c == class).count();
                 let h = (0..y.len()).filter(|&i| held[i] && y[i] == class).count();
@@ -360,6 +364,19 @@ mod tests {
                 prop_assert!(n < 2 || h >= n / 2 || h == n - 1);
             }
         }
+    }
+
+    #[test]
+    fn a_changed_label_leaves_the_others_held_out() {
+        let ids: Vec<i64> = (0..400).map(|i| i * 7 + 3).collect();
+        let mut y: Vec<usize> = (0..400).map(|i| i % 4).collect();
+        let before = holdout_split(&ids, &y, 4, 0.2, 5);
+        assert_eq!(before.iter().filter(|h| **h).count(), 80);
+        (0..20).for_each(|i| y[i] = (y[i] + 1) % 4);
+        let after = holdout_split(&ids, &y, 4, 0.2, 5);
+        let both = before.iter().zip(&after).filter(|(b, a)| **b && **a).count();
+        assert!(both >= 70, "{both} of 80");
+        assert_ne!(before, holdout_split(&ids, &y, 4, 0.2, 6));
     }
 
     #[test]

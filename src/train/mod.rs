@@ -14,6 +14,7 @@ pub mod linear;
 pub mod metrics;
 pub mod mlp;
 pub mod onnx;
+pub mod paired;
 pub mod prototype;
 pub mod pseudo;
 pub mod recipe;
@@ -29,6 +30,7 @@ pub use folds::{fit_fold, holdout_split, out_of_fold, possible_folds, stratified
 pub use linear::{LinearHead, LinearParams};
 pub use metrics::{ClassMetrics, Metrics, evaluate};
 pub use mlp::{MlpParams, mlp_fold};
+pub use paired::{PairedGain, paired_gain};
 pub use prototype::prototype_fold;
 pub use recipe::{Recipe, RecipeError};
 pub use selection::{FoldPath, FoldStep, Selection, fit_fold_path, grid_for_fold, select};

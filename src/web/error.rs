@@ -15,6 +15,7 @@ use crate::blobs::BlobError;
 use crate::domain::DecisionError;
 use crate::jobs::JobError;
 use crate::jobs::bulk::BulkRefusal;
+use crate::jobs::predict::PredictRefusal;
 use crate::jobs::rule::RuleRefusal;
 use crate::store::StoreError;
 use crate::web::pages::{ErrorPage, Reader};
@@ -281,6 +282,26 @@ impl From<BulkRefusal> for Problem {
         match error {
             BulkRefusal::Store(e) => e.into(),
             BulkRefusal::Job(e) => e.into(),
+        }
+    }
+}
+
+impl From<PredictRefusal> for Problem {
+    #[track_caller]
+    fn from(error: PredictRefusal) -> Self {
+        match error {
+            PredictRefusal::Row { field, code, why } => Self::invalid(&field, code, why),
+            PredictRefusal::NoModel => {
+                Self::new(StatusCode::CONFLICT, "no_model", "nothing has been trained in this dataset yet")
+            }
+            PredictRefusal::NoRuntime => Self::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "no_runtime",
+                "ONNX Runtime is not installed here, so no model can be run; `tamis doctor` says how to add it",
+            ),
+            PredictRefusal::Unknown(why) => Self::internal(why),
+            PredictRefusal::Store(e) => e.into(),
+            PredictRefusal::Job(e) => e.into(),
         }
     }
 }

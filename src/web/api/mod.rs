@@ -16,10 +16,12 @@ pub(crate) mod guides;
 mod health;
 mod imports;
 mod jobs;
+mod ledger;
 mod live;
 mod maps;
 pub(crate) mod measures;
 pub(crate) mod people;
+mod predict;
 mod predictions;
 mod queue;
 mod reviews;
@@ -109,6 +111,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(embeddings::router())
         .merge(scans::router())
         .merge(trainings::router())
+        .merge(ledger::router())
         .merge(exports::router())
         .merge(jobs::router())
         .merge(live::router())
@@ -122,6 +125,11 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
             bulk::selections()
                 .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
                 .layer(DefaultBodyLimit::max(bulk::MAX_SELECTION_BODY)),
+        )
+        .merge(
+            predict::router()
+                .layer(middleware::from_fn_with_state(services.clone(), idempotency::layer))
+                .layer(DefaultBodyLimit::max(predict::MAX_BODY)),
         )
         .merge(
             imports::router()

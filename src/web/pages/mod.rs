@@ -14,6 +14,7 @@ mod health;
 mod import;
 mod jobs;
 mod learning;
+mod ledger;
 mod map;
 mod names;
 mod oidc;
@@ -22,6 +23,7 @@ mod places;
 mod predictions;
 mod quality;
 pub(crate) mod reader;
+mod report;
 mod review;
 mod rules;
 mod sample;
@@ -67,6 +69,9 @@ pub(crate) fn router() -> Router<Services> {
         .route("/datasets/{name}/review", get(review::show))
         .route("/datasets/{name}/review/{lease}", get(review::card))
         .route("/datasets/{name}/trainings/{id}", get(training::show))
+        .route("/datasets/{name}/next", get(ledger::show_next))
+        .route("/datasets/{name}/ledger", get(ledger::show_ledger))
+        .route("/datasets/{name}/rounds/{number}/report", get(report::show))
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))

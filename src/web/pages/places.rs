@@ -30,6 +30,7 @@ const PLACES: &[(&str, &str, To)] = &[
     ("clusters", "places.clusters", To::All),
     ("quality", "places.quality", To::All),
     ("guide", "places.guide", To::All),
+    ("next", "places.next", To::Leads),
     ("rules", "places.rules", To::Leads),
     ("work", "places.work", To::Leads),
     ("snapshots", "places.snapshots", To::All),

@@ -7,6 +7,7 @@ mod job_pages;
 mod list_pages;
 mod people_pages;
 mod rows;
+mod training_pages;
 
 use std::collections::BTreeMap;
 
@@ -87,7 +88,7 @@ fn html(t: &dyn askama::DynTemplate) -> String {
 
 /// Every page, by file name.
 fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
-    [dataset_pages::pages, list_pages::pages, card_pages::pages, job_pages::pages]
+    [dataset_pages::pages, list_pages::pages, card_pages::pages, job_pages::pages, training_pages::pages]
         .into_iter()
         .flat_map(|pages| pages(lang, theme))
         .chain(people_pages::pages(lang, theme, NAME))

@@ -8,10 +8,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::PageError;
+use super::ledger::measured;
 use super::names::{ClassName, delta, figure, score, short};
 use super::reader::Moment;
 use super::{Reader, address, render};
-use crate::domain::Taxonomy;
+use crate::domain::ledger::settings;
+use crate::domain::{Gain, Taxonomy};
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::store::trainings::Training;
@@ -32,6 +34,12 @@ pub(super) struct TrainingPage {
     pub(super) n: String,
     /// What it was measured on.
     pub(super) held_out: String,
+    /// How few of them are verified, while some are not.
+    pub(super) unverified: Option<String>,
+    /// The same scores on verified samples and on the others, where there are both.
+    pub(super) apart: Vec<ApartView>,
+    /// What it brought on the same samples and labels as the training before.
+    pub(super) measured: Option<String>,
     pub(super) onnx_check: Option<String>,
     pub(super) previous: Option<String>,
     pub(super) classes: Vec<ClassScore>,
@@ -50,6 +58,13 @@ pub(super) struct ScoreView {
     pub(super) delta: Option<String>,
     /// `up`, `down` or `same`.
     pub(super) trend: &'static str,
+}
+
+/// One score on verified samples and on the others.
+pub(super) struct ApartView {
+    pub(super) name: String,
+    pub(super) verified: String,
+    pub(super) unverified: String,
 }
 
 pub(super) struct ClassScore {
@@ -91,6 +106,32 @@ pub(super) fn scores(page: &Reader, metrics: &Value, before: Option<&Value>) -> 
             })
         })
         .collect()
+}
+
+/// Of an older training it is not known.
+fn verified(metrics: &Value) -> Option<(i64, i64)> {
+    let n = |key: &str| metrics.pointer(key).and_then(Value::as_i64);
+    Some((n("/verified/n")?, n("/unverified/n")?))
+}
+
+/// Says how few held-out samples are verified, while some are not.
+pub(super) fn unverified(page: &Reader, metrics: &Value) -> Option<String> {
+    let (yes, no) = verified(metrics).filter(|(_, no)| *no > 0)?;
+    let (n, of) = (page.lang.number(yes), page.lang.number(yes + no));
+    Some(page.lang.t2("training.unverified", "n", n, "of", of))
+}
+
+fn apart(page: &Reader, metrics: &Value) -> Vec<ApartView> {
+    if !verified(metrics).is_some_and(|(yes, no)| yes > 0 && no > 0) {
+        return Vec::new();
+    }
+    let value = |part: &str, key: &str| metrics.get(part)?.get(key)?.as_f64();
+    let row = |key: &str| {
+        let (yes, no) = (value("verified", key)?, value("unverified", key)?);
+        let name = page.lang.text(&format!("metric.{key}")).to_owned();
+        Some(ApartView { name, verified: score(yes), unverified: score(no) })
+    };
+    SCORES.into_iter().filter_map(row).collect()
 }
 
 pub(super) fn class_scores(page: &Reader, taxonomy: &Taxonomy, metrics: &Value) -> Vec<ClassScore> {
@@ -144,34 +185,6 @@ pub(super) fn confusions(
         .collect()
 }
 
-/// The recipe's switches, nested ones with dots.
-pub(super) fn recipe_lines(recipe: &Value) -> Vec<(String, String)> {
-    fn walk(prefix: &str, v: &Value, into: &mut Vec<(String, String)>) {
-        match v {
-            Value::Object(map) => {
-                for (k, v) in map {
-                    walk(&if prefix.is_empty() { k.clone() } else { format!("{prefix}.{k}") }, v, into);
-                }
-            }
-            other => into.push((prefix.to_owned(), plain(other))),
-        }
-    }
-    // settings are f32: in JSON they carry digits that nobody wrote (0.2 as 0.20000000298)
-    fn plain(v: &Value) -> String {
-        match v {
-            Value::String(s) => s.clone(),
-            Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(", "),
-            Value::Number(n) if n.is_f64() => {
-                n.as_f64().map_or_else(|| n.to_string(), |f| (f as f32).to_string())
-            }
-            other => other.to_string(),
-        }
-    }
-    let mut lines = Vec::new();
-    walk("", recipe, &mut lines);
-    lines
-}
-
 /// How to use the file. What its input is made of is asked of the file itself, so the lines hold for
 /// any recipe.
 pub(super) fn snippet(file: &str) -> String {
@@ -218,7 +231,9 @@ pub(super) async fn show(
         None => None,
     };
     let taxonomy = store.taxonomy(dataset.id).await?;
-    render(&view(page, &dataset.name, &taxonomy, &training, before.as_ref()))
+    let line = store.ledger_of(dataset.id, training.id).await?;
+    let gain = line.and_then(|l| l.measured);
+    render(&view(page, &dataset.name, &taxonomy, &training, before.as_ref(), gain))
 }
 
 pub(super) fn view(
@@ -227,6 +242,7 @@ pub(super) fn view(
     taxonomy: &Taxonomy,
     t: &Training,
     before: Option<&Training>,
+    gain: Option<Gain>,
 ) -> TrainingPage {
     let href = address::dataset(dataset);
     let n = t.metrics.get("n").and_then(Value::as_i64).unwrap_or(0);
@@ -237,34 +253,19 @@ pub(super) fn view(
         scores: scores(&page, &t.metrics, before.map(|b| &b.metrics)),
         n: page.lang.count("count.samples", n),
         held_out: page.lang.text(&format!("held_out.{held_out}")).to_owned(),
+        unverified: unverified(&page, &t.metrics),
+        apart: apart(&page, &t.metrics),
+        measured: gain.map(|g| measured(&page, &g)),
         onnx_check: onnx_check(&page, &t.metrics),
         previous: before.map(|b| format!("{href}/trainings/{}", b.id)),
         classes: class_scores(&page, taxonomy, &t.metrics),
         pairs: confusions(&page, taxonomy, &t.metrics, &href),
-        recipe: recipe_lines(&t.recipe),
+        recipe: settings(&t.recipe),
         onnx: format!("/api/v1{href}/trainings/{}/model.onnx", t.id),
         snippet: snippet(&format!("{dataset}-{}.onnx", t.id)),
         job: t.job_id.map(|j| format!("/jobs/{j}")),
         dataset: dataset.to_owned(),
         dataset_href: href,
         page,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recipe_shows_what_was_written() {
-        let recipe = serde_json::json!({"c": [f64::from(0.01_f32), 1.0], "holdout": f64::from(0.2_f32),
-            "fields": ["frames", "title"], "head": {"kind": "linear"}, "seed": 7});
-        let lines = recipe_lines(&recipe);
-        let line = |key: &str| lines.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
-        assert_eq!(line("c"), Some("0.01, 1"));
-        assert_eq!(line("holdout"), Some("0.2"));
-        assert_eq!(line("fields"), Some("frames, title"));
-        assert_eq!(line("head.kind"), Some("linear"));
-        assert_eq!(line("seed"), Some("7"));
     }
 }

@@ -135,10 +135,6 @@ pub(super) fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         ),
         ("docs", html(&docs::DocsPage { page: r("/api/docs") })),
         (
-            "training",
-            html(&training::view(page.clone(), NAME, &t, &training(2, 0.0123), Some(&training(1, 0.0)))),
-        ),
-        (
             "error",
             html(&ErrorPage {
                 page: r("/x"),
