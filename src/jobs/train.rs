@@ -63,7 +63,10 @@ impl TrainArgs {
 /// model be trained than the one described.
 fn trained_here(recipe: Recipe) -> Result<Recipe, JobError> {
     let refused = |key: &str| {
-        Err(JobError::Refused { field: "recipe", why: format!("{key}: not trained by this job, which trains one logistic head") })
+        Err(JobError::Refused {
+            field: "recipe",
+            why: format!("{key}: not trained by this job, which trains one logistic head"),
+        })
     };
     match () {
         () if !recipe.stage.is_empty() => refused("stage"),
@@ -222,8 +225,7 @@ fn split_rows(
             return (split.as_str(), rows(&|i| parts[i].is_none() && !gold[i]), held);
         }
     }
-    let held =
-        holdout_split(&labelled.ids, &labelled.y, labelled.n_classes, recipe.holdout, recipe.seeds[0]);
+    let held = holdout_split(&labelled.ids, &labelled.y, labelled.n_classes, recipe.holdout, recipe.seeds[0]);
     ("random", rows(&|i| !held[i] && !gold[i]), rows(&|i| held[i]))
 }
 
