@@ -12,6 +12,8 @@ pub enum FitError {
     Range { what: &'static str, row: usize },
     #[error("frames of row {row} could not be read: {why}")]
     Frames { row: usize, why: String },
+    #[error(transparent)]
+    Recipe(#[from] tamis_core::train::TrainError),
     #[error("the loss is not a number in epoch {epoch}: a lower optimise.learning_rate may help")]
     Diverged { epoch: usize },
     #[error("weight {name} is missing or has another shape")]

@@ -51,8 +51,14 @@ pub fn damped_weights(counts: &[u64], damping: f64) -> Result<Vec<f32>, TrainErr
     Ok(counts.iter().map(|&n| if n == 0 { 0.0 } else { (raw(n) * samples / sum) as f32 }).collect())
 }
 
-/// Raises rare classes in probabilities `p` (N, K) in place: p_k (1 + `strength` / n_k), each row scaled to
-/// sum 1 again. A class without training samples is raised like one with a single sample. O(N K).
+/// (K) factor that a class's probability is raised by: 1 + `strength` / n. A class without training samples is
+/// raised like one with a single sample.
+pub fn boosts(counts: &[u64], strength: f64) -> Vec<f64> {
+    counts.iter().map(|&n| 1.0 + strength / n.max(1) as f64).collect()
+}
+
+/// Raises rare classes in probabilities `p` (N, K) in place by their [`boosts`], each row scaled to sum 1 again.
+/// O(N K).
 ///
 /// # Errors
 /// Not one count a class; a strength below 0 or not finite.
@@ -62,7 +68,7 @@ pub fn prior_boost(p: &mut Array2<f32>, counts: &[u64], strength: f64) -> Result
         let rule = "it must be a finite number >= 0";
         return Err(TrainError::Param { name: "prior_boost", value: strength, rule });
     }
-    let factors: Vec<f64> = counts.iter().map(|&n| 1.0 + strength / n.max(1) as f64).collect();
+    let factors = boosts(counts, strength);
     for mut row in p.rows_mut() {
         let sum: f64 = row.iter().zip(&factors).map(|(&v, f)| f64::from(v) * f).sum();
         if sum > 0.0 {

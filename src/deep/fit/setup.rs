@@ -3,6 +3,7 @@
 use ndarray::Array1;
 use rand::Rng as _;
 use tamis_core::arrays::rng;
+use tamis_core::train::balance::{TIERS, boosts, damped_weights, oversampled};
 use tamis_core::train::recipe::{Loss, LossKind, Recipe};
 
 use super::Trainer;
@@ -38,7 +39,7 @@ impl<'a, 'd> Trainer<'a, 'd> {
             Some(start) => Fitted::from_weights(recipe, task, start.clone())?.weights().clone(),
             None => first_weights(recipe, task, &data.train)?,
         };
-        let counts = counts(&data.train, k);
+        let (labels, counts) = labels(&data.train, k);
         let mut trainer = Self {
             recipe,
             task,
@@ -51,12 +52,12 @@ impl<'a, 'd> Trainer<'a, 'd> {
             best: None,
             best_weights: None,
             stale: 0,
-            row_weights: row_weights(recipe, &data.train, &counts),
-            epoch_rows: epoch_rows(recipe, &data.train, &counts),
+            row_weights: row_weights(recipe, &data.train, &labels, &counts)?,
+            epoch_rows: epoch_rows(recipe, &labels, &counts),
         };
         if recipe.balance.prior_boost > 0.0 {
-            let boost =
-                counts.iter().map(|&c| 1.0 + recipe.balance.prior_boost / (c as f32).max(1.0)).collect();
+            let boost = boosts(&counts, f64::from(recipe.balance.prior_boost));
+            let boost = boost.into_iter().map(|f| f as f32).collect();
             trainer.weights.insert("output.boost".into(), Weight { shape: vec![k], values: boost });
             if let Some(shadow) = &mut trainer.shadow {
                 shadow.insert("output.boost".into(), trainer.weights["output.boost"].clone());
@@ -102,38 +103,38 @@ impl<'a, 'd> Trainer<'a, 'd> {
     }
 }
 
-/// Samples of each class.
-fn counts(train: &Examples<'_>, k: usize) -> Vec<usize> {
+/// The class of each row, and the rows of each class.
+fn labels(train: &Examples<'_>, k: usize) -> (Vec<usize>, Vec<u64>) {
+    let labels: Vec<usize> = (0..train.rows()).map(|i| train.targets.class(i)).collect();
     let mut counts = vec![0; k];
-    (0..train.rows()).for_each(|i| counts[train.targets.class(i)] += 1);
-    counts
+    labels.iter().for_each(|&c| counts[c] += 1);
+    (labels, counts)
 }
 
-/// The scan's weight times the class's frequency to the power -damped, scaled to a mean of 1.
-fn row_weights(recipe: &Recipe, train: &Examples<'_>, counts: &[usize]) -> Vec<f32> {
+/// The scan's weight times the damped weight of the class, scaled to a mean of 1.
+fn row_weights(
+    recipe: &Recipe,
+    train: &Examples<'_>,
+    labels: &[usize],
+    counts: &[u64],
+) -> Result<Vec<f32>, FitError> {
     let given = train.weights.filter(|_| recipe.loss.sample_weights);
-    let of = |i: usize| {
-        let class = (counts[train.targets.class(i)] as f32).powf(-recipe.balance.damped);
-        class * given.map_or(1.0, |w| w[i])
-    };
-    let mut all: Vec<f32> = (0..train.rows()).map(of).collect();
+    let of_class = damped_weights(counts, f64::from(recipe.balance.damped))?;
+    let of = |(i, &c): (usize, &usize)| of_class[c] * given.map_or(1.0, |w| w[i]);
+    let mut all: Vec<f32> = labels.iter().enumerate().map(of).collect();
     let mean = all.iter().map(|&w| f64::from(w)).sum::<f64>() / all.len() as f64;
     if mean > 0.0 {
         all.iter_mut().for_each(|w| *w = (f64::from(*w) / mean) as f32);
     }
-    all
+    Ok(all)
 }
 
-/// The rows once each, or by the tiers of the challenge.
-fn epoch_rows(recipe: &Recipe, train: &Examples<'_>, counts: &[usize]) -> Vec<usize> {
-    let times = |i: usize| match counts[train.targets.class(i)] {
-        _ if !recipe.balance.oversample => 1,
-        0..100 => 5,
-        100..500 => 3,
-        500..1000 => 2,
-        _ => 1,
-    };
-    (0..train.rows()).flat_map(|i| std::iter::repeat_n(i, times(i))).collect()
+/// The rows once each, or as often as their class is to be seen.
+fn epoch_rows(recipe: &Recipe, labels: &[usize], counts: &[u64]) -> Vec<usize> {
+    if !recipe.balance.oversample {
+        return (0..labels.len()).collect();
+    }
+    oversampled(labels, counts, &TIERS).into_iter().map(|row| row as usize).collect()
 }
 
 fn first_weights(recipe: &Recipe, task: &Task, train: &Examples<'_>) -> Result<Weights, FitError> {
