@@ -99,6 +99,8 @@ pub struct NextReport {
     pub record: Option<Record>,
     /// Lines of the ledger.
     pub lines: usize,
+    /// Those of them that measured a gain.
+    pub measured: usize,
 }
 
 /// A class as the last training left it.
@@ -214,7 +216,8 @@ fn report(facts: &Facts) -> NextReport {
             value(b).total_cmp(&value(a))
         })
     });
-    NextReport { actions, record: record(&facts.entries), lines: facts.entries.len() }
+    let measured = facts.entries.iter().filter(|e| e.measured.is_some()).count();
+    NextReport { actions, record: record(&facts.entries), lines: facts.entries.len(), measured }
 }
 
 fn action(kind: ActionKind, costs: &Costs) -> Action {

@@ -148,6 +148,8 @@ async fn each_address_knows_strangers_and_roles() {
         "/quality",
         "/snapshots",
         "/trail",
+        "/next",
+        "/ledger",
     ] {
         addresses.push((Method::GET, format!("/datasets/{{dataset}}{page}")));
     }
@@ -157,7 +159,17 @@ async fn each_address_knows_strangers_and_roles() {
     let allowed =
         ["/reviews", "/queue/draw", "/extend", "/release", "{client_id}/undo", "/comments", "/selections"];
     // adjudicating and deciding in bulk are for reviewers
-    let leads = ["/consensus", "/trail", "/exports", "vectors.parquet", "model.onnx", "/audit", "/webhooks"];
+    let leads = [
+        "/consensus",
+        "/trail",
+        "/exports",
+        "vectors.parquet",
+        "model.onnx",
+        "/audit",
+        "/webhooks",
+        "/ledger",
+        "/next",
+    ];
     let mut of_datasets = 0;
     for (method, path) in addresses {
         let real = path

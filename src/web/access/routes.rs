@@ -123,7 +123,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("POST", "/api/v1/datasets/{dataset}/trainings", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/trainings/{training}", View),
     ("GET", "/api/v1/datasets/{dataset}/trainings/{training}/model.onnx", Export),
-    ("POST", "/api/v1/datasets/{dataset}/predict", View),
+    ("POST", "/api/v1/datasets/{dataset}/predict", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/ledger", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/ledger", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/next", Jobs),

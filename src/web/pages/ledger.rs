@@ -181,7 +181,7 @@ pub(super) fn next_view(page: Reader, dataset: String, taxonomy: &Taxonomy, r: &
             ),
             None => lang.text("next.no_record").to_owned(),
         },
-        empty: r.actions.iter().all(|a| a.predicted.is_none()),
+        empty: r.measured == 0,
         href,
         dataset,
         page,

@@ -72,6 +72,7 @@ fn next_report() -> NextReport {
         ],
         record: Some(Record { predictions: 3, mean_error: 0.004, inside: 2 }),
         lines: 5,
+        measured: 4,
     }
 }
 
