@@ -11,7 +11,7 @@ use super::measures::{self, AHEAD};
 use super::{JobError, Services};
 use crate::detect::value::{Reviewer, outlook};
 use crate::domain::ledger::settings;
-use crate::domain::{Change, Field, Note};
+use crate::domain::{Change, Field, Note, Split};
 use crate::store::ledger::Entry;
 
 /// Reviews that are looked ahead.
@@ -67,6 +67,8 @@ pub struct Action {
     pub n: usize,
     pub classes: Vec<String>,
     pub field: Option<Field>,
+    /// Of the samples to verify; null where a random share was held out.
+    pub split: Option<Split>,
     pub change: Option<Change>,
     /// Null where nothing like it has been measured in this dataset.
     pub predicted: Option<Predicted>,
@@ -130,6 +132,8 @@ struct Facts {
     recipe: Value,
     /// Samples that the last training was measured on, and those of them that are verified.
     held_out: Option<(i64, i64)>,
+    /// What they are, but for a random share.
+    held_out_split: Option<Split>,
     /// Milliseconds a decision takes, of all people together.
     median_ms: Option<f64>,
 }
@@ -167,6 +171,7 @@ pub async fn next(services: &Services, dataset: Uuid) -> Result<NextReport, JobE
             .collect();
         let n = |pointer: &str| last.metrics.pointer(pointer).and_then(Value::as_i64);
         facts.held_out = n("/n").zip(n("/verified/n"));
+        facts.held_out_split = last.metrics.get("held_out").and_then(Value::as_str).and_then(Split::parse);
         facts.recipe = last.recipe;
     }
     facts.median_ms = store.times(dataset, None).await?.map(|t| t.median);
@@ -226,6 +231,7 @@ fn action(kind: ActionKind, costs: &Costs) -> Action {
         n: 0,
         classes: Vec::new(),
         field: None,
+        split: None,
         change: None,
         predicted: None,
         at_most: None,
@@ -310,6 +316,7 @@ fn verify(facts: &Facts, costs: &Costs) -> Option<Action> {
     let n_next = left.min(REVIEWS);
     Some(Action {
         n: n_next,
+        split: facts.held_out_split,
         human_hours: n_next as f64 * costs.decision,
         machine_hours: 0.0,
         evidence: vec![

@@ -145,7 +145,10 @@ impl ActionView {
             (None, None) if a.action == ActionKind::Verify => lang.text("next.no_gain").to_owned(),
             (None, None) => lang.text("next.unknown").to_owned(),
         };
-        let tenths = |hours: f64| format!("{hours:.1}");
+        let tenths = |hours: f64| match hours {
+            h if h > 0.0 && h < 0.05 => "<0.1".to_owned(),
+            h => format!("{h:.1}"),
+        };
         Self {
             title,
             gain,
@@ -156,7 +159,7 @@ impl ActionView {
             classes: a.classes.iter().map(|c| ClassName::of(taxonomy, c, lang)).collect(),
             href: match a.action {
                 ActionKind::Review => Some(format!("{href}/review")),
-                ActionKind::Verify => Some(format!("{href}/samples?split=test")),
+                ActionKind::Verify => a.split.map(|s| format!("{href}/samples?split={}", s.as_str())),
                 ActionKind::AddField => a.field.map(|f| format!("{href}/samples?missing={}", f.as_str())),
                 ActionKind::TopUp | ActionKind::Switch => None,
             },

@@ -51,6 +51,7 @@ fn next_report() -> NextReport {
         n: 500,
         classes: vec![],
         field: None,
+        split: None,
         change: None,
         predicted: predicted.map(|g| Predicted { gain: g, low: g / 2.0, high: g * 1.5 }),
         at_most: None,
@@ -68,7 +69,11 @@ fn next_report() -> NextReport {
                 ..action(ActionKind::TopUp, None)
             },
             Action { field: Some(Field::Ocr), ..action(ActionKind::AddField, None) },
-            action(ActionKind::Verify, None),
+            Action {
+                split: Some(Split::Validation),
+                machine_hours: 0.01,
+                ..action(ActionKind::Verify, None)
+            },
         ],
         record: Some(Record { predictions: 3, mean_error: 0.004, inside: 2 }),
         lines: 5,
@@ -102,4 +107,13 @@ pub(super) fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
             )),
         ),
     ]
+}
+
+#[test]
+fn held_out_samples_are_verified_in_their_own_split_and_small_costs_are_not_nothing() {
+    let pages = pages("en", "light");
+    let next = &pages.iter().find(|(name, _)| *name == "next").unwrap().1;
+    assert!(next.contains("/samples?split=validation") && !next.contains("split=test"));
+    assert!(next.contains("&lt;0.1 h of machine") || next.contains("&#60;0.1 h of machine"), "{next}");
+    assert!(!next.contains("Nothing has been measured"));
 }
