@@ -11,8 +11,8 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use super::error::{DetectError, check_features, check_length};
-use super::neighbours::Neighbours;
-use crate::arrays::dot;
+use super::neighbours::{EXACT_BELOW, Neighbours, nearest_of_unit_rows};
+use crate::arrays::{dot, l2_normalized_rows};
 
 /// Share of the median distance to the nearest neighbour below which a pair is a near-duplicate.
 pub const SHARE_OF_MEDIAN: f64 = 0.13;
@@ -100,6 +100,22 @@ pub fn duplicates(x: ArrayView2<'_, f32>, neighbours: &Neighbours) -> Result<Dup
         })
         .collect();
     Ok(Duplicates { group, groups, exact, score, threshold })
+}
+
+/// Neighbours among which near-duplicates are searched.
+const NEAR: usize = 10;
+
+/// [`duplicates`] of the rows of `x` (N, D) with neighbours of its own, all of them below
+/// [`EXACT_BELOW`](super::neighbours::EXACT_BELOW) rows, nearly all above. `progress(done rows, N)` cancels by
+/// returning false. N^2 D operations at most.
+pub fn near_duplicates(
+    x: ArrayView2<'_, f32>,
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<Duplicates, DetectError> {
+    check_features(x)?;
+    let unit = l2_normalized_rows(x);
+    let neighbours = nearest_of_unit_rows(unit.view(), NEAR, EXACT_BELOW, progress)?;
+    duplicates(unit.view(), &neighbours)
 }
 
 impl Duplicates {

@@ -23,7 +23,7 @@ pub use image::OrtImageEncoder;
 pub use manifest::{
     ImageSpec, Input, Kind, Layout, Manifest, Output, Pooling, Resize, TextInputs, TextSpec, Verified,
 };
-pub use matrix::TrainedModel;
+pub use matrix::{Ports, Sequences, Shape, TrainedModel};
 pub use registry::{Entry, Registry};
 pub use runtime::{Provider, Runtime};
 pub use strip::{pick, split_strip};

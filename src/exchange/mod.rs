@@ -9,6 +9,7 @@ pub mod columns;
 mod error;
 pub mod export;
 pub mod features;
+pub mod frame_file;
 mod json;
 pub mod mapped;
 pub mod media_path;

@@ -1,6 +1,8 @@
 //! Seeded, stratified splits - k folds, optionally keeping groups (near-duplicates) together, and a
 //! held-out share - and out-of-fold probabilities: every sample judged by a head that never saw it.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array2, ArrayView2, Axis};
 use rand::seq::SliceRandom;
 
@@ -63,7 +65,7 @@ fn deal_samples(y: &[usize], n_classes: usize, n_folds: usize, seed: u64) -> Vec
 }
 
 fn deal_groups(y: &[usize], n_classes: usize, n_folds: usize, groups: &[u32], seed: u64) -> Vec<usize> {
-    let mut by_group = std::collections::BTreeMap::<u32, Vec<usize>>::new();
+    let mut by_group = BTreeMap::<u32, Vec<usize>>::new();
     for (i, &g) in groups.iter().enumerate().take(y.len()) {
         by_group.entry(g).or_default().push(i);
     }
@@ -87,18 +89,44 @@ fn deal_groups(y: &[usize], n_classes: usize, n_folds: usize, groups: &[u32], se
     folds
 }
 
-/// True = held out. Stratified: about `fraction` of each class, rounded, but a class with two or more
-/// samples keeps at least one in training, and a class with one sample stays in training. Who is held out of
-/// a class hangs on the samples' `ids` and the seed alone: when some labels change, nearly the same samples
-/// stay held out, so that two models can be compared on them.
-pub fn holdout_split(ids: &[i64], y: &[usize], n_classes: usize, fraction: f32, seed: u64) -> Vec<bool> {
+/// True = held out. Stratified: about `fraction` of each class, rounded, but a class keeps at least one group in
+/// training. Whole groups of near-duplicates (`groups`, (N), one number a group) are held out together and count
+/// for the class of their member with the lowest id. Who is held out of a class hangs on the samples' `ids` and
+/// the seed alone: when some labels change, nearly the same samples stay held out, so that two models can be
+/// compared on them. O(N log N).
+///
+/// # Panics
+/// When lengths differ or a class is out of range.
+pub fn holdout_split(
+    ids: &[i64],
+    y: &[usize],
+    n_classes: usize,
+    groups: &[u32],
+    fraction: f32,
+    seed: u64,
+) -> Vec<bool> {
+    assert!(ids.len() == y.len() && ids.len() == groups.len(), "one id, label and group a sample");
+    let mut by_group = BTreeMap::<u32, Vec<usize>>::new();
+    groups.iter().enumerate().for_each(|(i, &g)| by_group.entry(g).or_default().push(i));
+    let mut of_class = vec![Vec::new(); n_classes];
+    for mut members in by_group.into_values() {
+        members.sort_by_key(|&i| ids[i]);
+        of_class[y[members[0]]].push((chance(seed.cast_signed(), ids[members[0]], "held out"), members));
+    }
     let mut held = vec![false; y.len()];
-    let drawn = |i: usize| chance(seed.cast_signed(), ids[i], "held out");
-    for mut members in members_of_classes(y, n_classes) {
-        members.sort_by(|&a, &b| drawn(a).total_cmp(&drawn(b)).then(ids[a].cmp(&ids[b])));
-        let want = (members.len() as f64 * f64::from(fraction)).round() as usize;
-        let take = want.min(members.len().saturating_sub(1));
-        members[..take].iter().for_each(|&i| held[i] = true);
+    for mut units in of_class {
+        units.sort_by(|(a, m), (b, n)| a.total_cmp(b).then(ids[m[0]].cmp(&ids[n[0]])));
+        let samples: usize = units.iter().map(|(_, m)| m.len()).sum();
+        let want = (samples as f64 * f64::from(fraction)).round() as usize;
+        let mut taken = 0;
+        let most = units.len().saturating_sub(1);
+        for (_, members) in units.into_iter().take(most).take_while(|_| want > 0) {
+            if taken + members.len() > want {
+                continue;
+            }
+            taken += members.len();
+            members.into_iter().for_each(|i| held[i] = true);
+        }
     }
     held
 }
@@ -356,7 +384,8 @@ mod tests {
         #[test]
         fn holdout_keeps_a_training_sample(y in prop::collection::vec(0usize..30, 1..120), seed: u64) {
             let ids: Vec<i64> = (0..y.len() as i64).collect();
-            let held = holdout_split(&ids, &y, 30, 0.5, seed);
+            let alone: Vec<u32> = (0..y.len() as u32).collect();
+            let held = holdout_split(&ids, &y, 30, &alone, 0.5, seed);
             for class in 0..30 {
                 let n = y.iter().filter(|&&c| c == class).count();
                 let h = (0..y.len()).filter(|&i| held[i] && y[i] == class).count();
@@ -364,19 +393,36 @@ mod tests {
                 prop_assert!(n < 2 || h >= n / 2 || h == n - 1);
             }
         }
+
+        #[test]
+        fn near_duplicates_are_held_out_together(
+            rows in prop::collection::vec((0usize..5, 0u32..40), 1..150),
+            fraction in 0.0f32..0.9,
+            seed: u64,
+        ) {
+            let (y, groups): (Vec<usize>, Vec<u32>) = rows.into_iter().unzip();
+            let ids: Vec<i64> = (0..y.len() as i64).collect();
+            let held = holdout_split(&ids, &y, 5, &groups, fraction, seed);
+            for i in 0..y.len() {
+                prop_assert!((0..y.len()).all(|j| groups[i] != groups[j] || held[i] == held[j]));
+            }
+            let n = held.iter().filter(|h| **h).count() as f64;
+            prop_assert!(n <= f64::from(fraction) * y.len() as f64 + 5.0 * 0.5 + 1e-3, "{n}");
+        }
     }
 
     #[test]
     fn a_changed_label_leaves_the_others_held_out() {
         let ids: Vec<i64> = (0..400).map(|i| i * 7 + 3).collect();
         let mut y: Vec<usize> = (0..400).map(|i| i % 4).collect();
-        let before = holdout_split(&ids, &y, 4, 0.2, 5);
+        let alone: Vec<u32> = (0..400).collect();
+        let before = holdout_split(&ids, &y, 4, &alone, 0.2, 5);
         assert_eq!(before.iter().filter(|h| **h).count(), 80);
         (0..20).for_each(|i| y[i] = (y[i] + 1) % 4);
-        let after = holdout_split(&ids, &y, 4, 0.2, 5);
+        let after = holdout_split(&ids, &y, 4, &alone, 0.2, 5);
         let both = before.iter().zip(&after).filter(|(b, a)| **b && **a).count();
         assert!(both >= 70, "{both} of 80");
-        assert_ne!(before, holdout_split(&ids, &y, 4, 0.2, 6));
+        assert_ne!(before, holdout_split(&ids, &y, 4, &alone, 0.2, 6));
     }
 
     #[test]

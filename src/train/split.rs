@@ -1,64 +1,11 @@
-//! Training, validation and test parts that share no near-duplicates, and the check that nothing of the test
-//! part is ever trained on.
+//! The check that nothing of the test part is ever trained on: no sample of it, no near-duplicate of one, no gold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{TrainError, check_labels, check_length};
-use crate::arrays::rng;
-use crate::domain::Split;
-
-/// The parts, in the order in which equal claims are met.
-const PARTS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
-
-/// Part of each sample. Whole groups of near-duplicates (`groups`, (N), one number a group) go to one part;
-/// each part gets about its share of every class: a group goes where its classes lack most of what is due.
-/// With groups of one sample a class misses its share by less than two samples, and a class too small to be
-/// shared out stays in training. Same input and seed, same parts. O(N log N).
-///
-/// # Errors
-/// Lengths, labels out of 0..`n_classes`; a share below 0 or both together above 0.9.
-pub fn grouped_split(
-    y: &[usize],
-    n_classes: usize,
-    groups: &[u32],
-    validation: f64,
-    test: f64,
-    seed: u64,
-) -> Result<Vec<Split>, TrainError> {
-    check_length("groups", y.len(), groups.len())?;
-    check_labels(y, n_classes)?;
-    for (name, share) in [("validation share", validation), ("test share", test)] {
-        if !(share >= 0.0 && validation + test <= 0.9) {
-            let rule = "shares must be >= 0 and at most 0.9 together";
-            return Err(TrainError::Param { name, value: share, rule });
-        }
-    }
-    let mut due = vec![[0f64; 3]; n_classes];
-    for &class in y {
-        for (due, share) in due[class].iter_mut().zip([1.0 - validation - test, validation, test]) {
-            *due += share;
-        }
-    }
-    let mut by_group = BTreeMap::<u32, Vec<usize>>::new();
-    groups.iter().enumerate().for_each(|(row, &g)| by_group.entry(g).or_default().push(row));
-    let mut units: Vec<Vec<usize>> = by_group.into_values().collect();
-    units.shuffle(&mut rng(seed));
-    units.sort_by_key(|u| std::cmp::Reverse(u.len())); // stable: equals stay shuffled
-    let mut parts = vec![Split::Train; y.len()];
-    for unit in units {
-        let lack = |part: usize| unit.iter().map(|&row| due[y[row]][part]).sum::<f64>();
-        let best = (1..PARTS.len()).fold(0, |best, part| if lack(part) > lack(best) { part } else { best });
-        for row in unit {
-            parts[row] = PARTS[best];
-            due[y[row]][best] -= 1.0;
-        }
-    }
-    Ok(parts)
-}
+use super::error::{TrainError, check_length};
 
 /// Why a sample must not be trained on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -134,6 +81,7 @@ impl Held<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::holdout_split;
     use proptest::prelude::*;
 
     #[test]
@@ -155,35 +103,7 @@ mod tests {
         assert!(held.leaks(&[6]).is_err() && Held { gold: &[], ..held }.leaks(&[]).is_err());
     }
 
-    #[test]
-    fn mistakes_are_named() {
-        let split = |groups: &[u32], v, t| grouped_split(&[0, 1], 2, groups, v, t, 0);
-        assert!(split(&[0], 0.1, 0.1).is_err() && split(&[0, 1], -0.1, 0.1).is_err());
-        assert!(split(&[0, 1], 0.5, 0.5).is_err() && split(&[0, 1], f64::NAN, 0.1).is_err());
-        assert_eq!(split(&[0, 1], 0.0, 0.0).unwrap(), [Split::Train; 2]);
-        assert!(grouped_split(&[2], 2, &[0], 0.1, 0.1, 0).is_err());
-    }
-
     proptest! {
-        #[test]
-        fn every_class_gets_its_shares(
-            y in prop::collection::vec(0usize..6, 1..300),
-            validation in 0.0f64..0.3,
-            test in 0.0f64..0.3,
-            seed: u64,
-        ) {
-            let groups: Vec<u32> = (0..y.len() as u32).collect();
-            let parts = grouped_split(&y, 6, &groups, validation, test, seed).unwrap();
-            prop_assert_eq!(&parts, &grouped_split(&y, 6, &groups, validation, test, seed).unwrap());
-            for class in 0..6 {
-                let of = |part| (0..y.len()).filter(|&i| y[i] == class && parts[i] == part).count();
-                let n = y.iter().filter(|c| **c == class).count() as f64;
-                prop_assert!((of(Split::Validation) as f64 - validation * n).abs() < 2.0);
-                prop_assert!((of(Split::Test) as f64 - test * n).abs() < 2.0);
-                prop_assert!(n == 0.0 || of(Split::Train) > 0);
-            }
-        }
-
         /// No sample, near-duplicate or gold sample of the test part is ever trained on.
         #[test]
         fn what_may_be_trained_on_gives_nothing_away(
@@ -193,9 +113,9 @@ mod tests {
             let y: Vec<usize> = rows.iter().map(|r| r.0).collect();
             let groups: Vec<u32> = rows.iter().map(|r| r.1).collect();
             let gold: Vec<bool> = rows.iter().map(|r| r.2).collect();
-            let parts = grouped_split(&y, 4, &groups, 0.2, 0.2, seed).unwrap();
             let all: Vec<u32> = (0..y.len() as u32).collect();
-            let test: Vec<bool> = parts.iter().map(|p| *p == Split::Test).collect();
+            let ids: Vec<i64> = (0..y.len() as i64).collect();
+            let test = holdout_split(&ids, &y, 4, &groups, 0.2, seed);
             let group: Vec<Option<u32>> = groups.iter().copied().map(Some).collect();
             let held = Held { test: &test, gold: &gold, group: &group };
             for row in held.allowed(&all).unwrap() {
@@ -204,7 +124,7 @@ mod tests {
                 prop_assert!((0..y.len()).all(|i| !test[i] || groups[i] != groups[at]));
             }
             // the split itself never parts a group
-            let training: Vec<u32> = all.iter().copied().filter(|r| parts[*r as usize] == Split::Train).collect();
+            let training: Vec<u32> = all.iter().copied().filter(|r| !test[*r as usize]).collect();
             let found = Held { gold: &vec![false; y.len()], ..held }.leaks(&training).unwrap();
             prop_assert!(found.is_empty(), "{found:?}");
             // and any row moved over from the test part is found

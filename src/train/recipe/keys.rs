@@ -132,7 +132,7 @@ const KEYS: &[(&str, &str, Kind, When)] = &[
     ("auxiliary", "pretrain_epochs", Whole(0, 10_000), When::Sequence),
     ("balance", "oversample", Flag, When::Gradient),
     ("balance", "damped", Number(0.0, 1.0, true), When::Gradient),
-    ("balance", "prior_boost", Number(0.0, MANY, true), When::Network),
+    ("balance", "prior_boost", Number(0.0, MANY, true), When::Gradient),
     ("optimise", "epochs", Whole(1, 10_000), When::Gradient),
     ("optimise", "batch", Whole(1, 65_536), When::Gradient),
     ("optimise", "learning_rate", Number(0.0, 1.0, false), When::Gradient),

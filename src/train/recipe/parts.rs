@@ -219,9 +219,10 @@ pub struct Distil {
     pub temperature: f32,
     /// Weight of the teachers' arg-max in a target, the rest being their probabilities; in [0, 1].
     pub hard_share: f32,
-    /// At most this many pseudo-labels a class, the surest; 0: all.
+    /// Classes with fewer labels than this are topped up to it by the surest pseudo-labels, and no others are
+    /// used; 0: all pseudo-labels.
     pub quota: usize,
-    /// How often a student becomes the next student's teacher, the first time included.
+    /// Students, one after the other; each but the last joins the teachers of the next.
     pub rounds: usize,
 }
 
