@@ -28,6 +28,7 @@ pub struct Config {
     pub media: Media,
     pub encode: Encode,
     pub scan: Scan,
+    pub train: Train,
     pub webhooks: Webhooks,
     pub oidc: Oidc,
     pub review: Review,
@@ -91,6 +92,12 @@ pub struct Scan {
     pub c_grid: Vec<f32>,
     pub meta_batch: usize,
     pub audit_share: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    pub memory_mib: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

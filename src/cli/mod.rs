@@ -18,6 +18,7 @@ mod doctor;
 mod files;
 mod house;
 mod import;
+mod trainings;
 mod watch;
 mod work;
 
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Overrides};
+use crate::jobs::train::ablate::AblateArgs;
 
 #[derive(Parser)]
 #[command(
@@ -101,6 +103,22 @@ enum Command {
         /// A recipe file (TOML) or the name of a preset [default: quick]
         #[arg(long)]
         recipe: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set every option of a recipe otherwise in turn, with several seeds, and write the ledger
+    Ablate {
+        /// A recipe file (TOML) or the name of a preset
+        recipe: String,
+        /// Dataset
+        #[arg(long, value_name = "NAME")]
+        dataset: String,
+        /// Seeds, the same ones with and without each option
+        #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2])]
+        seeds: Vec<u64>,
+        /// Only these options, such as `regularise.ema`
+        #[arg(long = "only", value_name = "KEY", value_delimiter = ',')]
+        keys: Vec<String>,
         #[arg(long)]
         json: bool,
     },
@@ -184,7 +202,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             work::scan(config(None)?, &name, predictions, json).await
         }
         Command::Export { name, format, out } => work::export(config(None)?, &name, &format, &out).await,
-        Command::Train { name, recipe, json } => work::train(config(None)?, &name, recipe, json).await,
+        Command::Train { name, recipe, json } => trainings::train(config(None)?, &name, recipe, json).await,
+        Command::Ablate { recipe, dataset, seeds, keys, json } => {
+            let args = AblateArgs { recipe: Some(recipe), seeds, keys, ..AblateArgs::default() };
+            trainings::ablate(config(None)?, &dataset, args, json).await
+        }
         Command::Worker => work::worker(config(None)?).await,
         // these need neither configuration nor runtime
         Command::Audit(_) | Command::Annotators(_) | Command::SupervisePostgres { .. } => Ok(()),

@@ -12,7 +12,6 @@ use super::watch;
 use crate::config::Config;
 use crate::jobs::export::ExportArgs;
 use crate::jobs::scan::ScanArgs;
-use crate::jobs::train::TrainArgs;
 use crate::messages::{self, Lang};
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -147,54 +146,6 @@ pub(super) async fn export(config: Config, name: &str, format: &str, out: &Path)
         let manifest = out.with_added_extension("manifest.json");
         tokio::fs::write(&manifest, serde_json::to_vec_pretty(&export.manifest)?).await?;
         say!("{} ({} bytes), {}", out.display(), size, manifest.display());
-        anyhow::Ok(())
-    }
-    .await;
-    house.close().await;
-    done
-}
-
-pub(super) async fn train(
-    config: Config,
-    name: &str,
-    recipe: Option<String>,
-    json: bool,
-) -> anyhow::Result<()> {
-    let recipe = match recipe {
-        Some(r) if Path::new(&r).is_file() => Some(std::fs::read_to_string(&r)?),
-        Some(r) if r.ends_with(".toml") => anyhow::bail!("recipe: {r} is not a file"),
-        other => other,
-    };
-    let house = House::open_with_worker(config).await?;
-    let done = async {
-        let dataset = house.services.store.dataset(name).await?;
-        let args = TrainArgs { recipe, ..Default::default() };
-        let id = house.services.enqueue_train(dataset.id, &args).await?;
-        let result = watch::finish(&house, id, json).await?.result.unwrap_or_default();
-        if json {
-            say!("{}", serde_json::to_string_pretty(&result)?);
-            return Ok(());
-        }
-        let m = result.get("metrics").cloned().unwrap_or_default();
-        let f = |key: &str| m.get(key).and_then(Value::as_f64).unwrap_or(f64::NAN);
-        say!(
-            "mean F1 {:.4}  (level 1: micro {:.4}, macro {:.4}; leaf: micro {:.4}, macro {:.4}; {} held-out samples)",
-            f("mean_f1"),
-            f("l1_micro_f1"),
-            f("l1_macro_f1"),
-            f("l2_micro_f1"),
-            f("l2_macro_f1"),
-            m.get("n").and_then(Value::as_i64).unwrap_or(0),
-        );
-        let text = |key: &str| result.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        say!("snapshot {}, training {}", &text("snapshot_id")[..12.min(text("snapshot_id").len())], text("training_id"));
-        if let (Some(n), Some(d)) = (m.get("onnx_compared").and_then(Value::as_i64), m.get("onnx_max_difference")) {
-            let same = m.get("onnx_same_argmax").and_then(Value::as_bool).unwrap_or(false);
-            let answers = if same { "the same answers" } else { "OTHER ANSWERS" };
-            say!("ONNX file run on {n} samples: {answers}, largest difference {d}");
-        }
-        let page = format!("datasets/{name}/trainings/{}", text("training_id"));
-        say!("with `tamis serve`: /{page}, /api/v1/{page}/model.onnx");
         anyhow::Ok(())
     }
     .await;

@@ -96,7 +96,7 @@ pub fn fit(recipe: &Recipe, task: &Task, data: &Data<'_>, hooks: &mut dyn Hooks)
         let seconds = began.elapsed().as_secs_f64();
         let (validation, validation_loss) = validated.unzip();
         let left = if trainer.is_stale() { 0 } else { epochs - trainer.epoch };
-        hooks.checkpoint(checkpoint::write(&trainer));
+        // told before it is kept, so that no epoch goes untold: one that is done again is told again
         hooks.epoch_done(&Curve {
             epoch: trainer.epoch - 1,
             epochs,
@@ -108,6 +108,7 @@ pub fn fit(recipe: &Recipe, task: &Task, data: &Data<'_>, hooks: &mut dyn Hooks)
             seconds,
             seconds_left: seconds * left as f64,
         });
+        hooks.checkpoint(checkpoint::write(&trainer));
     }
     let last = trainer.best_weights.or(trainer.shadow).unwrap_or(trainer.weights);
     Fitted::from_weights(recipe, task, last)

@@ -19,10 +19,12 @@ pub enum JobKind {
     Bulk,
     /// Places the samples on a plane by their embeddings.
     Map,
+    /// Switches a recipe's options one by one and writes the ledger.
+    Ablate,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 9] = [
+    pub const ALL: [JobKind; 10] = [
         Self::Import,
         Self::Encode,
         Self::Scan,
@@ -32,6 +34,7 @@ impl JobKind {
         Self::Rerank,
         Self::Bulk,
         Self::Map,
+        Self::Ablate,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -45,6 +48,7 @@ impl JobKind {
             Self::Rerank => "rerank",
             Self::Bulk => "bulk",
             Self::Map => "map",
+            Self::Ablate => "ablate",
         }
     }
 

@@ -18,11 +18,13 @@ pub enum Step {
     Repeat,
     /// An experiment that was run elsewhere and written down.
     Elsewhere,
+    /// One switch of a recipe set to another value, with several seeds.
+    Ablation,
 }
 
 impl Step {
-    pub const ALL: [Self; 6] =
-        [Self::First, Self::Labels, Self::Recipe, Self::Both, Self::Repeat, Self::Elsewhere];
+    pub const ALL: [Self; 7] =
+        [Self::First, Self::Labels, Self::Recipe, Self::Both, Self::Repeat, Self::Elsewhere, Self::Ablation];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +34,7 @@ impl Step {
             Self::Both => "both",
             Self::Repeat => "repeat",
             Self::Elsewhere => "elsewhere",
+            Self::Ablation => "ablation",
         }
     }
 

@@ -84,7 +84,10 @@ impl TrainedModel {
         };
         let shape = shape.ok_or_else(|| {
             let Ports { pooled, frames, tokens, .. } = ports;
-            EncodeError::model(NAME, format!("has no input {pooled:?}, {frames:?} or {tokens:?} of fixed width"))
+            EncodeError::model(
+                NAME,
+                format!("has no input {pooled:?}, {frames:?} or {tokens:?} of fixed width"),
+            )
         })?;
         Ok(Self { session: Mutex::new(session), ports, shape })
     }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::predict::{PredictRefusal, served};
 use super::progress::Progress;
-use super::{JobError, Services, vectors};
+use super::train::Classes;
+use super::{JobError, Services};
 use crate::domain::ledger::changes;
 use crate::domain::{Change, Gain, Note, Over, Step};
 use crate::store::ledger::Entry;
@@ -113,7 +114,7 @@ pub async fn write_down(
 }
 
 /// Mean gain over seeds with its 95 % interval (Student's t); nothing for fewer than two.
-fn over_seeds(gains: &[f64]) -> Option<Gain> {
+pub(super) fn over_seeds(gains: &[f64]) -> Option<Gain> {
     // 97.5 % points of Student's t by degrees of freedom; beyond them 1.96 + 2.4 / df is right to 0.002
     const T: [f64; 30] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145,
@@ -136,12 +137,6 @@ pub(super) struct HeldOut {
     pub(super) ids: Vec<i64>,
     pub(super) truth: Vec<usize>,
     pub(super) predicted: Vec<usize>,
-}
-
-/// The classes of now.
-pub(super) struct Classes {
-    pub(super) ids: Vec<String>,
-    pub(super) roots: Vec<usize>,
 }
 
 /// What the training brought over `before`: both on the samples that neither was trained on, with the
@@ -174,18 +169,17 @@ pub(super) async fn gain_over(
         return Ok(None);
     }
     let ids: Vec<i64> = rows.iter().map(|&i| held.ids[i]).collect();
-    let features = vectors::stored(services, dataset, &ids, model.blocks.clone()).await?;
+    let said = model.probabilities(services, dataset, &ids).await?;
     let roots = classes.roots.clone();
     let of = |all: &[usize]| rows.iter().map(|&i| all[i]).collect::<Vec<_>>();
     let (truth, after) = (of(&held.truth), of(&held.predicted));
     let n = rows.len();
     let compare = move || {
-        let p = model.model.run(features.matrix.view()).map_err(|e| JobError::broke("doing.onnx", e))?;
-        let before = argmax_rows(p.view());
+        let before = argmax_rows(said.view());
         let draws = (DRAWN / n).clamp(100, 1000);
-        Ok::<_, JobError>(paired_gain(&truth, &before, &after, &roots, draws, 0))
+        paired_gain(&truth, &before, &after, &roots, draws, 0)
     };
-    let g = tokio::task::spawn_blocking(compare).await??;
+    let g = tokio::task::spawn_blocking(compare).await?;
     let n = i64::try_from(n).unwrap_or(i64::MAX);
     Ok(Some(Gain { gain: g.gain, low: g.low, high: g.high, over: Over::Samples, n }))
 }
@@ -281,7 +275,7 @@ pub(super) fn per_correction(entries: &[Entry]) -> Option<PerCorrection> {
 /// of their intervals; by (setting, value).
 pub(super) fn by_setting(entries: &[Entry]) -> HashMap<(String, String), Vec<Gain>> {
     let mut found = HashMap::<(String, String), Vec<Gain>>::new();
-    for e in entries.iter().filter(|e| matches!(e.step, Step::Recipe | Step::Elsewhere)) {
+    for e in entries.iter().filter(|e| matches!(e.step, Step::Recipe | Step::Elsewhere | Step::Ablation)) {
         if let ([change], Some(gain)) = (&e.changes[..], e.measured) {
             found.entry((change.key.clone(), change.to.clone())).or_default().push(gain);
         }

@@ -10,6 +10,7 @@ pub mod encode;
 pub mod export;
 mod features;
 pub mod import;
+mod inputs;
 pub mod ledger;
 pub mod map;
 pub mod measures;
@@ -156,6 +157,16 @@ impl Services {
     pub async fn enqueue_train(&self, dataset: Uuid, args: &train::TrainArgs) -> Result<Uuid, JobError> {
         args.check()?;
         self.enqueue(JobKind::Train, Some(dataset), args).await
+    }
+
+    /// Recipe, seeds and keys are checked here.
+    pub async fn enqueue_ablate(
+        &self,
+        dataset: Uuid,
+        args: &train::ablate::AblateArgs,
+    ) -> Result<Uuid, JobError> {
+        args.check()?;
+        self.enqueue(JobKind::Ablate, Some(dataset), args).await
     }
 
     pub async fn enqueue_export(&self, dataset: Uuid, args: &export::ExportArgs) -> Result<Uuid, JobError> {

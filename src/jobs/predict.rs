@@ -3,20 +3,22 @@
 //! read from the file itself.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::vectors::{self, Block};
+use super::inputs::{Inputs, PORTS, TextReads};
+use super::vectors::Block;
 use super::{JobError, Services};
-use crate::encode::{Runtime, TrainedModel};
+use crate::encode::{Runtime, Shape, TrainedModel};
 use crate::store::StoreError;
 use crate::store::trainings::Training;
+use crate::train::ensemble::blend;
 use crate::train::linear::argmax_rows;
-use crate::train::onnx;
 
 /// Most rows of one request.
 pub const MAX_ROWS: usize = 1000;
@@ -65,6 +67,7 @@ pub struct Predictions {
     pub snapshot_id: String,
     pub taxonomy_hash: String,
     pub classes: Vec<String>,
+    /// Of the first model, where there are several.
     pub input: Vec<InputPart>,
     pub predictions: Vec<Prediction>,
 }
@@ -92,13 +95,101 @@ pub enum PredictRefusal {
 #[derive(Clone, Default)]
 pub(crate) struct Models(Arc<Mutex<Vec<Arc<Served>>>>);
 
-/// A model and what its file says of it.
+/// The models of a training and what their files say of them.
 pub(super) struct Served {
     training: Uuid,
-    pub(super) model: TrainedModel,
+    members: Vec<Member>,
     pub(super) classes: Vec<String>,
     taxonomy_hash: String,
-    pub(super) blocks: Vec<Block>,
+}
+
+/// One model of a training.
+struct Member {
+    model: TrainedModel,
+    /// In the average.
+    weight: f64,
+    blocks: Vec<Block>,
+    text: Option<Arc<TextReads>>,
+}
+
+impl Member {
+    fn load(runtime: &Runtime, file: &[u8], weight: f64) -> Result<Self, String> {
+        let model = TrainedModel::load(runtime, file, PORTS).map_err(|e| e.to_string())?;
+        let blocks = model.about("input").ok_or("has no \"input\"")?;
+        let blocks = serde_json::from_str(&blocks).map_err(|e| e.to_string())?;
+        let text = model.about("text").map(|t| serde_json::from_str(&t)).transpose();
+        let text = text.map_err(|e| e.to_string())?.map(Arc::new);
+        Ok(Self { model, weight, blocks, text })
+    }
+
+    async fn inputs(
+        &self,
+        services: &Services,
+        dataset: Uuid,
+        ids: &[i64],
+        scratch: &Path,
+    ) -> Result<Inputs, JobError> {
+        let text = self.text.as_ref();
+        Inputs::load(services, dataset, ids, self.model.shape(), &self.blocks, text, scratch).await
+    }
+}
+
+impl Served {
+    /// What each of the models says of stored samples, (samples, K).
+    pub(super) async fn each(
+        self: &Arc<Self>,
+        services: &Services,
+        dataset: Uuid,
+        ids: &[i64],
+    ) -> Result<Vec<Array2<f32>>, JobError> {
+        let mut each = Vec::with_capacity(self.members.len());
+        for at in 0..self.members.len() {
+            let scratch = services.scratch()?;
+            let inputs = self.members[at].inputs(services, dataset, ids, scratch.path()).await?;
+            each.push(self.run(at, inputs).await?);
+        }
+        Ok(each)
+    }
+
+    /// What the training says of stored samples, (samples, K).
+    pub(super) async fn probabilities(
+        self: &Arc<Self>,
+        services: &Services,
+        dataset: Uuid,
+        ids: &[i64],
+    ) -> Result<Array2<f32>, JobError> {
+        self.mean(&self.each(services, dataset, ids).await?)
+    }
+
+    async fn run(self: &Arc<Self>, member: usize, inputs: Inputs) -> Result<Array2<f32>, JobError> {
+        let served = self.clone();
+        let run = move || {
+            let rows: Vec<usize> = (0..inputs.rows()).collect();
+            inputs.run(&served.members[member].model, &rows)
+        };
+        tokio::task::spawn_blocking(run).await?
+    }
+
+    fn mean(&self, each: &[Array2<f32>]) -> Result<Array2<f32>, JobError> {
+        if let [one] = each {
+            return Ok(one.clone());
+        }
+        let views: Vec<ArrayView2<'_, f32>> = each.iter().map(|p| p.view()).collect();
+        let weights: Vec<f64> = self.members.iter().map(|m| m.weight).collect();
+        blend(&views, &weights).map_err(|e| JobError::broke("doing.onnx", e))
+    }
+
+    /// The models that read pooled vectors, if all do and read the same.
+    fn width(&self) -> Option<usize> {
+        let width = |m: &Member| match m.model.shape() {
+            Shape::Pooled { width } => Some(width),
+            Shape::Sequence { .. } => None,
+        };
+        let layout = |m: &Member| m.blocks.iter().map(|b| (b.encoder.clone(), b.start)).collect::<Vec<_>>();
+        let first = self.members.first()?;
+        let same = self.members.iter().all(|m| width(m) == width(first) && layout(m) == layout(first));
+        width(first).filter(|_| same)
+    }
 }
 
 impl Models {
@@ -127,19 +218,21 @@ pub(super) async fn served(services: &Services, training: &Training) -> Result<A
         return Ok(kept);
     }
     let dylib = services.native.onnxruntime.clone().ok_or(PredictRefusal::NoRuntime)?;
-    let bytes = services.blobs.get(&training.onnx_blob).await.map_err(JobError::from)?;
+    let mut files = Vec::with_capacity(training.models.0.len());
+    for file in &training.models.0 {
+        files.push((services.blobs.get(&file.blob).await.map_err(JobError::from)?, file.weight));
+    }
     let id = training.id;
     let load = move || {
         let unknown = |why: String| PredictRefusal::Unknown(format!("model of training {id}: {why}"));
         let runtime = Runtime::load(&dylib, 1, &[]).map_err(|e| unknown(e.to_string()))?;
-        let model = TrainedModel::load(&runtime, &bytes, onnx::INPUT, onnx::PROBABILITIES)
-            .map_err(|e| unknown(e.to_string()))?;
-        let about = |key: &str| model.about(key).ok_or_else(|| unknown(format!("has no {key:?}")));
-        let unreadable = |e: serde_json::Error| unknown(e.to_string());
-        let classes = serde_json::from_str(&about("classes")?).map_err(unreadable)?;
-        let blocks = serde_json::from_str(&about("input")?).map_err(unreadable)?;
+        let members = files.iter().map(|(file, weight)| Member::load(&runtime, file, *weight));
+        let members = members.collect::<Result<Vec<_>, _>>().map_err(unknown)?;
+        let first = members.first().ok_or_else(|| unknown("has no file".to_owned()))?;
+        let about = |key: &str| first.model.about(key).ok_or_else(|| unknown(format!("has no {key:?}")));
+        let classes = serde_json::from_str(&about("classes")?).map_err(|e| unknown(e.to_string()))?;
         let taxonomy_hash = about("taxonomy_hash")?;
-        Ok::<_, PredictRefusal>(Arc::new(Served { training: id, model, classes, taxonomy_hash, blocks }))
+        Ok::<_, PredictRefusal>(Arc::new(Served { training: id, members, classes, taxonomy_hash }))
     };
     let served = tokio::task::spawn_blocking(load).await.map_err(JobError::from)??;
     services.models.keep(served.clone());
@@ -161,26 +254,31 @@ pub async fn predict(
         None => store.trainings(dataset, None, 1).await?.items.pop().ok_or(PredictRefusal::NoModel)?,
     };
     let served = served(services, &training).await?;
-    let (names, x) = match (args.samples, args.vectors) {
+    let (names, p) = match (args.samples, args.vectors) {
         (Some(samples), None) => {
             check_rows("samples", samples.len())?;
-            let x = of_samples(services, dataset, &samples, &served).await?;
-            (Some(samples), x)
+            let p = of_samples(services, dataset, &samples, &served).await?;
+            (Some(samples), p)
         }
         (None, Some(vectors)) => {
             check_rows("vectors", vectors.len())?;
-            (None, of_vectors(&vectors, served.model.width())?)
+            let Some(width) = served.width() else {
+                let why = "the model reads frames and texts, or several models read different vectors: send `samples`";
+                let (field, code) = ("vectors".to_owned(), "not_pooled");
+                return Err(PredictRefusal::Row { field, code, why: why.to_owned() });
+            };
+            let x = of_vectors(&vectors, width)?;
+            let mut each = Vec::with_capacity(served.members.len());
+            for at in 0..served.members.len() {
+                each.push(served.run(at, Inputs::Pooled(x.clone())).await?);
+            }
+            (None, served.mean(&each)?)
         }
         _ => {
             let why = "send either `samples` or `vectors`".to_owned();
             return Err(PredictRefusal::Row { field: "samples".into(), code: "samples_or_vectors", why });
         }
     };
-    let used = served.clone();
-    let p = tokio::task::spawn_blocking(move || used.model.run(x.view()))
-        .await
-        .map_err(JobError::from)?
-        .map_err(|e| PredictRefusal::Unknown(e.to_string()))?;
     let best = argmax_rows(p.view());
     let mut names = names.map(Vec::into_iter);
     let predictions = p
@@ -205,7 +303,7 @@ pub async fn predict(
         snapshot_id: training.snapshot_id,
         taxonomy_hash: served.taxonomy_hash.clone(),
         classes: served.classes.clone(),
-        input: served.blocks.iter().map(part).collect(),
+        input: served.members[0].blocks.iter().map(part).collect(),
         predictions,
     })
 }
@@ -218,12 +316,12 @@ fn check_rows(field: &str, n: usize) -> Result<(), PredictRefusal> {
     Err(PredictRefusal::Row { field: field.to_owned(), code: "rows", why })
 }
 
-/// The stored embeddings of samples, as the model reads them.
+/// What the models say of stored samples.
 async fn of_samples(
     services: &Services,
     dataset: Uuid,
     samples: &[String],
-    served: &Served,
+    served: &Arc<Served>,
 ) -> Result<Array2<f32>, PredictRefusal> {
     let ids: HashMap<String, i64> = services.store.sample_ids(dataset, samples).await?.into_iter().collect();
     let row = |i: usize, code, why| PredictRefusal::Row { field: format!("samples[{i}]"), code, why };
@@ -240,17 +338,22 @@ async fn of_samples(
             distinct.len() - 1
         }));
     }
-    let features = vectors::stored(services, dataset, &distinct, served.blocks.clone()).await?;
-    for (i, &of) in rows.iter().enumerate() {
-        if features.matrix.row(of).iter().all(|v| *v == 0.0) {
-            let why = format!(
-                "sample {:?} has no embedding of any field that the model reads: encode the dataset first",
-                samples[i]
-            );
-            return Err(row(i, "not_encoded", why));
-        }
+    let mut each = Vec::with_capacity(served.members.len());
+    let mut empty = vec![true; distinct.len()];
+    for at in 0..served.members.len() {
+        let scratch = services.scratch().map_err(JobError::from)?;
+        let inputs = served.members[at].inputs(services, dataset, &distinct, scratch.path()).await?;
+        empty.iter_mut().enumerate().for_each(|(row, empty)| *empty &= inputs.is_empty(row));
+        each.push(served.run(at, inputs).await?);
     }
-    Ok(features.matrix.select(ndarray::Axis(0), &rows))
+    if let Some(i) = rows.iter().position(|&of| empty[of]) {
+        let why = format!(
+            "sample {:?} has no embedding of any field that the model reads: encode the dataset first",
+            samples[i]
+        );
+        return Err(row(i, "not_encoded", why));
+    }
+    Ok(served.mean(&each)?.select(ndarray::Axis(0), &rows))
 }
 
 /// Checks rows that were sent.

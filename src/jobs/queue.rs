@@ -151,6 +151,7 @@ async fn dispatch(
         JobKind::Rule => rule::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Bulk => bulk::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Map => map::run(services, dataset(job)?, args(job)?, progress).await,
+        JobKind::Ablate => train::ablate::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Rerank => rerank::run(services, dataset(job)?, args(job)?, progress).await,
     }
 }

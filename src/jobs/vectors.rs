@@ -67,8 +67,19 @@ pub(crate) async fn features(
         .into_iter()
         .filter(|f| fields.contains(&f.field))
         .collect();
+    let blocks = newest(&files);
+    let features = stored(services, dataset, samples, blocks).await?;
+    // a field that no sample has would only widen the matrix
+    if features.blocks.iter().any(|b| b.present == 0) {
+        return Ok(without_empty(features));
+    }
+    Ok(features)
+}
+
+/// The newest version of every encoder among `files`, side by side by field and name.
+fn newest(files: &[EmbeddingFile]) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
-    for file in &files {
+    for file in files {
         let name = |encoder: &str| encoder.split('@').next().unwrap_or_default().to_owned();
         let dimension = usize::try_from(file.dimension).unwrap_or(0);
         match blocks.iter_mut().find(|b| b.field == file.field && name(&b.encoder) == name(&file.encoder)) {
@@ -92,12 +103,17 @@ pub(crate) async fn features(
         b.start = start;
         start += b.dimension;
     }
-    let features = stored(services, dataset, samples, blocks).await?;
-    // a field that no sample has would only widen the matrix
-    if features.blocks.iter().any(|b| b.present == 0) {
-        return Ok(without_empty(features));
-    }
-    Ok(features)
+    blocks
+}
+
+/// The encoder whose frame vectors networks read: the newest version of the one with most rows.
+pub(crate) async fn frame_block(services: &Services, dataset: Uuid) -> Result<Option<Block>, JobError> {
+    let files = services.store.embedding_files(dataset).await?;
+    let files: Vec<EmbeddingFile> = files.into_iter().filter(|f| f.field == Field::Frames).collect();
+    let rows =
+        |b: &Block| files.iter().filter(|f| f.encoder == b.encoder).map(|f| i64::from(f.n_rows)).sum::<i64>();
+    let block = newest(&files).into_iter().rev().max_by_key(rows);
+    Ok(block.map(|b| Block { start: 0, ..b }))
 }
 
 /// The features of `samples` (in their order) in exactly these blocks, which stay where they are: what a
@@ -149,6 +165,17 @@ fn without_empty(Features { matrix, blocks }: Features) -> Features {
 }
 
 impl Features {
+    /// Those of the columns that are of these fields.
+    pub(crate) fn only(&self, fields: &[Field]) -> Features {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut columns = Vec::new();
+        for b in self.blocks.iter().filter(|b| fields.contains(&b.field)) {
+            blocks.push(Block { start: columns.len(), ..b.clone() });
+            columns.extend(b.start..b.start + b.dimension);
+        }
+        Features { matrix: self.matrix.select(Axis(1), &columns), blocks }
+    }
+
     /// The columns of each field, all its encoders side by side.
     pub(crate) fn by_field(&self) -> Vec<(Field, Array2<f32>)> {
         let mut fields: Vec<Field> = self.blocks.iter().map(|b| b.field).collect();

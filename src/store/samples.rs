@@ -344,6 +344,35 @@ impl Store {
             .collect())
     }
 
+    /// Texts of these samples, in no order.
+    pub async fn texts_of(&self, dataset: Uuid, samples: &[i64]) -> Result<Vec<TextRow>> {
+        let rows = sqlx::query!(
+            r#"select id, title, asr, ocr as "ocr: Json<Vec<OcrLine>>" from samples
+               where dataset_id = $1 and id = any($2)"#,
+            dataset,
+            samples
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|r| TextRow { id: r.id, text: SampleText { title: r.title, asr: r.asr, ocr: r.ocr.0 } })
+            .collect())
+    }
+
+    /// Samples that nobody gave a label, in id order: neither excluded nor of the validation or test split.
+    pub async fn unlabelled(&self, dataset: Uuid) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar!(
+            "select s.id from samples s left join current_labels c on c.sample_id = s.id
+             where s.dataset_id = $1 and c.class is null and s.split in ('train', 'unlabelled')
+               and not exists (select from exclusions e where e.sample_id = s.id and e.lifted_at is null)
+             order by s.id",
+            dataset
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Samples of an import with a path but no blob yet, in id order after `after`.
     pub async fn media_to_store(&self, import: Uuid, after: i64, limit: i64) -> Result<Vec<MediaRow>> {
         Ok(sqlx::query_as!(

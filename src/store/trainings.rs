@@ -1,8 +1,9 @@
 //! Trained models with recipe, snapshot and metrics.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,8 +16,9 @@ pub struct Training {
     pub job_id: Option<Uuid>,
     pub recipe: Value,
     pub metrics: Value,
+    /// The models whose probabilities are averaged; at least one.
     #[serde(skip)]
-    pub onnx_blob: String,
+    pub models: Json<Vec<ModelFile>>,
     /// The ids of the samples it was measured on, as JSON; trainings of older versions have none.
     #[serde(skip)]
     pub held_out_blob: Option<String>,
@@ -25,12 +27,73 @@ pub struct Training {
     pub created_at: DateTime<Utc>,
 }
 
+/// One model of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// Its ONNX file.
+    pub blob: String,
+    /// In the average; all of a training sum to 1.
+    pub weight: f64,
+    pub recipe: Value,
+}
+
+/// An epoch of one of a job's networks.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CurvePoint {
+    pub id: i64,
+    /// The job's networks from 0, and what this one is.
+    pub model: i32,
+    #[schema(example = "single 0")]
+    pub name: String,
+    pub epoch: i32,
+    /// `loss`, `learning_rate`, `validation` (the challenge's score and its parts, on the noisy labels),
+    /// `validation_loss`, `pretraining`, `seconds`, `seconds_left`, `epochs`.
+    pub curve: Value,
+}
+
 impl Store {
+    /// Keeps an epoch; one that is there already stays: a training that is gone on with repeats it.
+    pub async fn insert_curve(
+        &self,
+        job: Uuid,
+        model: i32,
+        name: &str,
+        epoch: i32,
+        curve: &Value,
+    ) -> Result<()> {
+        sqlx::query!(
+            "insert into training_curves (job_id, model, name, epoch, curve) values ($1, $2, $3, $4, $5)
+             on conflict (job_id, model, epoch) do nothing",
+            job,
+            model,
+            name,
+            epoch,
+            curve
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The epochs of a job after `after` in the order in which they ended, at most `limit`.
+    pub async fn curves(&self, job: Uuid, after: i64, limit: i64) -> Result<Vec<CurvePoint>> {
+        Ok(sqlx::query_as!(
+            CurvePoint,
+            "select id, model, name, epoch, curve from training_curves
+             where job_id = $1 and id > $2 order by id limit $3",
+            job,
+            after,
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Keeps a training; `previous_id` is filled with the latest one of the dataset.
     pub async fn insert_training(&self, dataset: Uuid, t: &Training) -> Result<()> {
         sqlx::query!(
             "insert into trainings
-               (id, dataset_id, snapshot_id, job_id, recipe, metrics, onnx_blob, held_out_blob, previous_id)
+               (id, dataset_id, snapshot_id, job_id, recipe, metrics, models, held_out_blob, previous_id)
              values ($1, $2, $3, $4, $5, $6, $7, $8,
                (select id from trainings where dataset_id = $2 order by seq desc limit 1))
              on conflict (id) do nothing",
@@ -40,7 +103,7 @@ impl Store {
             t.job_id,
             t.recipe,
             t.metrics,
-            t.onnx_blob,
+            Json(&t.models.0) as _,
             t.held_out_blob
         )
         .execute(&self.pool)
@@ -52,9 +115,10 @@ impl Store {
     pub async fn trainings(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Training>> {
         let rows = sqlx::query_as!(
             Training,
-            "select id, snapshot_id, job_id, recipe, metrics, onnx_blob, held_out_blob, previous_id, created_at from trainings
+            r#"select id, snapshot_id, job_id, recipe, metrics, models as "models: Json<Vec<ModelFile>>", held_out_blob,
+               previous_id, created_at from trainings
              where dataset_id = $1 and ($2::uuid is null or seq < (select seq from trainings where id = $2))
-             order by seq desc limit $3",
+             order by seq desc limit $3"#,
             dataset,
             before,
             limit + 1
@@ -67,8 +131,9 @@ impl Store {
     pub async fn training(&self, dataset: Uuid, id: Uuid) -> Result<Training> {
         sqlx::query_as!(
             Training,
-            "select id, snapshot_id, job_id, recipe, metrics, onnx_blob, held_out_blob, previous_id, created_at from trainings
-             where dataset_id = $1 and id = $2",
+            r#"select id, snapshot_id, job_id, recipe, metrics, models as "models: Json<Vec<ModelFile>>", held_out_blob,
+               previous_id, created_at from trainings
+             where dataset_id = $1 and id = $2"#,
             dataset,
             id
         )

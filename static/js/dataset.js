@@ -34,6 +34,7 @@ function finished(job, line) {
   const page = location.pathname;
   if (job.kind === "scan") link(t("js.see_suspects"), `${page}/suspects?status=open`);
   if (job.kind === "train" && job.result?.training_id) link(t("js.see_training"), `${page}/trainings/${job.result.training_id}`);
+  if (job.kind === "ablate") link(t("js.see_ledger"), `${page}/ledger`);
   if (job.kind === "export" && job.result?.export_id) link(t("js.download"), `${api}/exports/${job.result.export_id}/download`);
   link(t("js.refresh"), page);
 }
@@ -54,8 +55,16 @@ for (const form of document.querySelectorAll("[data-post-form]")) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     // the empty choice of a list is none
-    const said = [...new FormData(form)].filter(([name, value]) => value || form.elements[name].type !== "select-one");
-    start(form.dataset.postForm, Object.fromEntries(said), form.querySelector("button"));
+    const body = {};
+    for (const [name, value] of new FormData(form)) {
+      const list = name.endsWith("[]") ? name.slice(0, -2) : null;
+      if (list) (body[list] ??= []).push(value);
+      else if (form.elements[name].type === "checkbox") body[name] = true;
+      // an empty choice or field is none
+      else if (value || !["select-one", "text"].includes(form.elements[name].type)) body[name] = value;
+    }
+    const button = event.submitter ?? form.querySelector("button");
+    start(button.getAttribute("formaction") ?? form.dataset.postForm, body, button);
     form.hidden = true;
   });
 }

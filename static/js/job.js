@@ -24,7 +24,8 @@ if (page?.dataset.open === "true") {
   const list = document.getElementById("log");
   const began = performance.now();
   let last = Number(list.lastElementChild?.dataset.line ?? 0);
-  let said = "";
+  let spoken = "";
+  let drawing = null;
   follow(page.dataset.jobPage, {
     progress(p) {
       part("state").className = `state ${p.state}`;
@@ -36,9 +37,19 @@ if (page?.dataset.open === "true") {
       part("left").textContent = p.leftText;
       const tenth = p.total ? Math.floor((10 * p.done) / p.total) * 10 : "";
       const say = [p.stateText, p.stageText, tenth === "" ? "" : `${tenth}%`].filter(Boolean).join(" ");
-      if (say !== said) part("say").textContent = said = say;
+      if (say !== spoken) part("say").textContent = spoken = say;
       // result, errors and links are the server's to word; a quick end is seen anyway
       if (p.ended) setTimeout(() => location.reload(), performance.now() - began < 1500 ? 1200 : 150);
+    },
+    // the curves are the server's to draw; once a second is enough
+    epoch() {
+      drawing ??= setTimeout(async () => {
+        drawing = null;
+        const answer = await fetch(`/jobs/${page.dataset.jobPage}/curves`).catch(() => null);
+        if (!answer?.ok) return;
+        const drawn = new DOMParser().parseFromString(await answer.text(), "text/html");
+        document.getElementById("curves").replaceChildren(...drawn.body.children);
+      }, 1000);
     },
     log(line) {
       if (line.id <= last) return;

@@ -6,7 +6,7 @@ import { clock, known, number, said, t } from "./messages.js";
 const ended = (job) => !["queued", "running"].includes(job.state);
 const WINDOW = 10000;
 
-export function follow(id, { progress, log }) {
+export function follow(id, { progress, log, epoch }) {
   const marks = [];
   let stage = null;
   const tell = (job) => {
@@ -47,6 +47,7 @@ export function follow(id, { progress, log }) {
     if (tell(JSON.parse(e.data))) events.close();
   });
   if (log) events.addEventListener("log", (e) => log(JSON.parse(e.data)));
+  if (epoch) events.addEventListener("epoch", (e) => epoch(JSON.parse(e.data)));
   events.onerror = () => {
     if (events.readyState === EventSource.CLOSED) poll();
   };

@@ -304,7 +304,8 @@ class Job:
     def train(self):
         step("training ends with scores")
         self.w.go(f"/datasets/{data.NAME}")
-        self.run_job("Train", "See the scores").click()
+        self.page.get_by_role("button", name="Train", exact=True).click()
+        self.run_job("Start training", "See the scores").click()
         self.page.wait_for_url("**/trainings/*")
         self.w.settle()
         scores = self.page.locator("dl.cards .figure").all_inner_texts()

@@ -28,6 +28,7 @@ mod ledger;
 mod live;
 mod main_job;
 mod measures;
+mod networks;
 mod oidc;
 mod outages;
 mod people;

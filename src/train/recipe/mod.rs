@@ -5,12 +5,14 @@
 mod keys;
 mod parts;
 mod rules;
+mod switches;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::keys::Fault;
 pub use self::parts::*;
+pub use self::switches::Switch;
 use super::linear::LinearParams;
 use crate::domain::Field;
 

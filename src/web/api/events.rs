@@ -1,5 +1,5 @@
 //! A job live, as server-sent events: `progress` with the job whenever it changed, `log` with each
-//! new line, until the job has ended.
+//! new line, `epoch` with each epoch of a network, until the job has ended.
 //!
 //! The database is read four times a second for each listener; one that reconnects with `Last-Event-ID` misses no
 //! line.
@@ -18,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::stream::{End, Follow, Listener, follow};
+use crate::domain::JobKind;
 use crate::jobs::Services;
 use crate::store::jobs::Job;
 use crate::web::Shutdown;
@@ -48,7 +49,8 @@ struct LiveJob {
 /// A job, live
 ///
 /// Server-sent events. `progress`: the job with `rate_per_second` and `seconds_left`, whenever it
-/// changed. `log`: a line of its log; the event's id is that of the line. The stream ends after the
+/// changed. `log`: a line of its log; the event's id is that of the line. `epoch`: an epoch of a network that is
+/// trained, as at `/jobs/{job}/curves`; whoever connects anew is told all of them again. The stream ends after the
 /// job has. With `Last-Event-ID`, only later lines come; 204 when there is nothing more to tell.
 #[utoipa::path(get, path = "/jobs/{job}/events", tag = "jobs",
     params(("job" = Uuid, Path), ("Last-Event-ID" = Option<String>, Header, description = "Id of the last event seen")),
@@ -70,6 +72,7 @@ async fn events(
         id: job.id,
         line: last.parse().unwrap_or(0),
         shown: None,
+        epoch: 0,
         pace: Pace::default(),
         began: Instant::now(),
     };
@@ -84,6 +87,8 @@ struct Live {
     line: i64,
     /// What was shown last.
     shown: Option<serde_json::Value>,
+    /// Last epoch told.
+    epoch: i64,
     pace: Pace,
     began: Instant,
 }
@@ -103,6 +108,12 @@ impl Follow for Live {
         for line in lines {
             self.line = line.id;
             to.tell("log", Some(line.id.to_string()), &line).await?;
+        }
+        if matches!(job.kind, JobKind::Train | JobKind::Ablate) {
+            for point in self.services.store.curves(self.id, self.epoch, LINES_AT_ONCE).await? {
+                self.epoch = point.id;
+                to.tell("epoch", None, &point).await?;
+            }
         }
         let ended = job.state.is_ended() && !more;
         let state = serde_json::to_value(&job).unwrap_or_default();

@@ -14,6 +14,7 @@ use super::events;
 use crate::jobs::Services;
 use crate::store::imports::ImportError;
 use crate::store::jobs::{Job, JobLogLine};
+use crate::store::trainings::CurvePoint;
 use crate::web::access::Who;
 use crate::web::error::Problem;
 use crate::web::extract::{Path, Query};
@@ -28,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Services> {
         .routes(routes!(one))
         .routes(routes!(cancel))
         .routes(routes!(log))
+        .routes(routes!(curves))
         .routes(routes!(import_errors))
         .routes(routes!(import_errors_file))
         .merge(events::router())
@@ -48,6 +50,24 @@ struct LogParams {
     /// Lines on a page.
     #[param(minimum = 1, maximum = 200, default = 30)]
     limit: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CurveParams {
+    /// Epochs after the one of this id.
+    after: Option<i64>,
+    /// Epochs on a page.
+    #[param(minimum = 1, maximum = 200, default = 30)]
+    limit: Option<i64>,
+}
+
+/// Epochs of the networks that a job trains.
+#[derive(Debug, Serialize, ToSchema)]
+struct CurvePage {
+    items: Vec<CurvePoint>,
+    /// Pass it as `after` for the epochs after these; null when there are none yet.
+    next: Option<i64>,
 }
 
 /// Lines of a job's log.
@@ -121,6 +141,26 @@ async fn log(
     items.truncate(limit);
     let next = if more { items.last().map(|l| l.id) } else { None };
     Ok(axum::Json(LogPage { items, next }))
+}
+
+/// The epochs of the networks that a job trains
+///
+/// In the order in which they ended.
+#[utoipa::path(get, path = "/jobs/{job}/curves", tag = "jobs", params(("job" = Uuid, Path), CurveParams),
+    responses((status = 200, description = "Epochs", body = CurvePage)))]
+async fn curves(
+    State(services): State<Services>,
+    Path(job): Path<Uuid>,
+    Query(CurveParams { after, limit }): Query<CurveParams>,
+) -> Result<axum::Json<CurvePage>, Problem> {
+    let limit = check_limit(limit)?;
+    let job = services.store.job(job).await?;
+    let mut items = services.store.curves(job.id, after.unwrap_or(0), limit + 1).await?;
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = if more { items.last().map(|c| c.id) } else { None };
+    Ok(axum::Json(CurvePage { items, next }))
 }
 
 /// Rows that an import refused

@@ -21,7 +21,7 @@ use crate::store::datasets::{ClassCount, DatasetCounts};
 use crate::store::exports::Export;
 use crate::store::scans::{Round, Scan};
 use crate::store::snapshots::Snapshot;
-use crate::store::trainings::Training;
+use crate::store::trainings::{ModelFile, Training};
 
 const RECENT: i64 = 8;
 /// Small taxonomies show their classes unfolded.
@@ -45,6 +45,9 @@ pub(super) struct DatasetPage {
     pub(super) rounds: Vec<RoundView>,
     pub(super) snapshots: Vec<SnapshotView>,
     pub(super) trainings: Vec<TrainingView>,
+    /// Recipes by name, each with its worded name; of them those of one network, which can be students.
+    pub(super) presets: Vec<(String, String)>,
+    pub(super) students: Vec<(String, String)>,
     pub(super) exports: Vec<ExportView>,
     pub(super) predictions: PredictionsView,
     pub(super) learning: Option<LearningView>,
@@ -100,6 +103,9 @@ pub(super) struct SnapshotView {
 }
 
 pub(super) struct TrainingView {
+    pub(super) id: String,
+    /// Which models it trained.
+    pub(super) what: String,
     pub(super) href: String,
     pub(super) at: Moment,
     pub(super) snapshot: String,
@@ -232,9 +238,34 @@ impl SnapshotView {
     }
 }
 
+/// The models of a training by name and number: `single ×2, dual ×2`.
+pub(super) fn kinds(t: &Training) -> String {
+    let family = |f: &ModelFile| f.recipe.pointer("/network/family")?.as_str().map(str::to_owned);
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for name in t.models.0.iter().filter_map(family) {
+        match found.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, n)) => *n += 1,
+            None => found.push((name, 1)),
+        }
+    }
+    let one = |(name, n): &(String, usize)| if *n > 1 { format!("{name} ×{n}") } else { name.clone() };
+    found.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The recipes that come with the service, in the order in which a round gets to them.
+const PRESETS: [&str; 5] = ["quick", "single", "dual", "ensemble", "winner"];
+const STUDENTS: [&str; 2] = ["single", "dual"];
+
+pub(super) fn recipes(page: &Reader, names: &[&str]) -> Vec<(String, String)> {
+    let worded = |name: &&str| ((*name).to_owned(), page.lang.text(&format!("recipe.{name}")).to_owned());
+    names.iter().map(worded).collect()
+}
+
 impl TrainingView {
     pub(super) fn of(t: &Training, dataset_href: &str) -> Self {
         Self {
+            id: t.id.to_string(),
+            what: kinds(t),
             href: format!("{dataset_href}/trainings/{}", t.id),
             at: t.created_at.into(),
             snapshot: short(&t.snapshot_id),
@@ -295,6 +326,8 @@ pub(super) async fn show(
         jobs: jobs.iter().map(|j| JobView::of(&page, j, None)).collect(),
         rounds: rounds.iter().map(|r| RoundView::of(&page, r, &href)).collect(),
         snapshots: snapshots.iter().map(|s| SnapshotView::of(&page, s)).collect(),
+        presets: recipes(&page, &PRESETS),
+        students: recipes(&page, &STUDENTS),
         trainings: trainings.iter().map(|t| TrainingView::of(t, &href)).collect(),
         exports: exports.iter().map(|e| ExportView::of(&page, e, &api)).collect(),
         name: dataset.name,

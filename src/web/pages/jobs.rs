@@ -10,6 +10,7 @@ use chrono::Utc;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::curves::{self, CurveView};
 use super::error::PageError;
 use super::names::figure;
 use super::reader::{Moment, clock};
@@ -43,6 +44,8 @@ pub(super) struct JobPage {
     pub(super) facts: Vec<(String, String)>,
     pub(super) links: Vec<(String, String)>,
     pub(super) errors: Vec<ErrorView>,
+    /// What its networks told.
+    pub(super) curves: Vec<CurveView>,
     pub(super) more_errors: bool,
     pub(super) errors_download: String,
 }
@@ -173,6 +176,7 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
             .map(|t| (text("job.see_training"), format!("{at}/trainings/{t}")))
             .into_iter()
             .collect(),
+        JobKind::Ablate => vec![(text("job.see_ledger"), format!("{at}/ledger"))],
         JobKind::Export => id("export_id")
             .map(|e| {
                 let href = format!("/api/v1/datasets/{}/exports/{e}/download", address::part(name));
@@ -236,7 +240,9 @@ pub(super) async fn show(
         _ => None,
     };
     let (errors, more_errors) = errors.map_or_else(Default::default, |p| (p.items, p.next.is_some()));
+    let curves = curves::of_job(&services, &page, job.id).await?;
     render(&JobPage {
+        curves,
         job: JobView::of(&page, &job, dataset.as_deref()),
         log: log.into_iter().map(|l| LogView::of(&page, l)).collect(),
         facts: facts(&page, job.result.as_ref()),

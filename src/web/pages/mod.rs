@@ -4,6 +4,7 @@
 pub(crate) mod address;
 mod card;
 mod clusters;
+mod curves;
 mod dataset;
 mod datasets;
 mod docs;
@@ -16,6 +17,7 @@ mod jobs;
 mod learning;
 mod ledger;
 mod map;
+mod models;
 mod names;
 mod oidc;
 mod people;
@@ -75,6 +77,7 @@ pub(crate) fn router() -> Router<Services> {
         .route("/api/docs", get(docs::show))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/curves", get(curves::part))
         .route("/datasets/{name}/work", get(work::show))
         .route("/datasets/{name}/team", get(people::team))
         .route("/datasets/{name}/snapshots", get(snapshots::show_all))

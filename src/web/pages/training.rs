@@ -7,8 +7,10 @@ use axum::response::Response;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::curves::{self, CurveView};
 use super::error::PageError;
 use super::ledger::measured;
+use super::models::{self, ModelsView};
 use super::names::{ClassName, delta, figure, score, short};
 use super::reader::Moment;
 use super::{Reader, address, render};
@@ -48,6 +50,8 @@ pub(super) struct TrainingPage {
     pub(super) onnx: String,
     pub(super) snippet: String,
     pub(super) job: Option<String>,
+    pub(super) models: ModelsView,
+    pub(super) curves: Vec<CurveView>,
 }
 
 pub(super) struct ScoreView {
@@ -185,29 +189,6 @@ pub(super) fn confusions(
         .collect()
 }
 
-/// How to use the file. What its input is made of is asked of the file itself, so the lines hold for
-/// any recipe.
-pub(super) fn snippet(file: &str) -> String {
-    format!(
-        r#"import json
-import numpy as np
-import onnxruntime as ort
-
-model = ort.InferenceSession("{file}")
-about = model.get_modelmeta().custom_metadata_map
-classes = json.loads(about["classes"])
-# embeddings of a sample, joined in this order
-# (files of them: /api/v1/.../embeddings)
-for part in json.loads(about["input"]):
-    print(part)
-width = model.get_inputs()[0].shape[-1]
-x = np.zeros((1, width), np.float32)
-name = model.get_inputs()[0].name
-p = model.run(["probabilities"], {{name: x}})[0]
-print([classes[i] for i in p.argmax(axis=1)])"#
-    )
-}
-
 /// Whether the exported file gives the head's answers, where it could be run.
 fn onnx_check(page: &Reader, metrics: &Value) -> Option<String> {
     let n = metrics.get("onnx_compared")?.as_i64()?;
@@ -233,7 +214,11 @@ pub(super) async fn show(
     let taxonomy = store.taxonomy(dataset.id).await?;
     let line = store.ledger_of(dataset.id, training.id).await?;
     let gain = line.and_then(|l| l.measured);
-    render(&view(page, &dataset.name, &taxonomy, &training, before.as_ref(), gain))
+    let curves = match training.job_id {
+        Some(job) => curves::of_job(&services, &page, job).await?,
+        None => Vec::new(),
+    };
+    render(&TrainingPage { curves, ..view(page, &dataset.name, &taxonomy, &training, before.as_ref(), gain) })
 }
 
 pub(super) fn view(
@@ -262,8 +247,10 @@ pub(super) fn view(
         pairs: confusions(&page, taxonomy, &t.metrics, &href),
         recipe: settings(&t.recipe),
         onnx: format!("/api/v1{href}/trainings/{}/model.onnx", t.id),
-        snippet: snippet(&format!("{dataset}-{}.onnx", t.id)),
+        snippet: models::snippet(t, &format!("{dataset}-{}", t.id)),
         job: t.job_id.map(|j| format!("/jobs/{j}")),
+        models: models::view(&page, t, &href),
+        curves: Vec::new(),
         dataset: dataset.to_owned(),
         dataset_href: href,
         page,

@@ -127,6 +127,8 @@ pub(super) fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 jobs: jobs_of(&page),
                 rounds: vec![RoundView::of(&page, &round, HREF)],
                 snapshots: vec![SnapshotView::of(&page, &snapshot)],
+                presets: recipes(&page, &["quick", "winner"]),
+                students: recipes(&page, &["single"]),
                 trainings: vec![TrainingView::of(&training(1, 0.0), HREF)],
                 exports: vec![],
                 learning: Some(LearningView::of(&page, &learning, 3_088)),

@@ -245,7 +245,11 @@ pub(super) fn training(id: u128, shift: f64) -> Training {
             "mean_f1": 0.8201 + shift, "n": 618,
             "per_class": (0..9).map(class).collect::<Vec<_>>(),
             "confusion": [{"truth": 0, "predicted": 0, "count": 90}, {"truth": 0, "predicted": 1, "count": 14}, {"truth": 2, "predicted": 7, "count": 9}]}),
-        onnx_blob: "x".into(),
+        models: sqlx::types::Json(vec![crate::store::trainings::ModelFile {
+            blob: "x".into(),
+            weight: 1.0,
+            recipe: json!({"network": {"family": "logistic"}}),
+        }]),
         held_out_blob: None,
         previous_id: None,
         created_at: at(12),
