@@ -12,7 +12,7 @@ use crate::support::TestApp;
 const TAMIS: &str = env!("CARGO_BIN_EXE_tamis");
 
 /// A worker process on the test's database and state.
-fn worker(app: &TestApp) -> std::process::Child {
+pub(crate) fn worker(app: &TestApp) -> std::process::Child {
     Command::new(TAMIS)
         .args(["worker", "--state"])
         .arg(app.state.path())

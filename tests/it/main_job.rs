@@ -35,7 +35,7 @@ const SOURCES: [(&str, &str); 3] = [
 const EACH: usize = 14;
 
 /// 42 clips of three classes, of which the first of each class has a wrong label; returns the rows.
-fn draw_dataset(dir: &Path) -> (String, HashMap<String, &'static str>) {
+pub(crate) fn draw_dataset(dir: &Path) -> (String, HashMap<String, &'static str>) {
     let (mut rows, mut wrong) = (String::new(), HashMap::new());
     for (c, (class, source)) in SOURCES.iter().enumerate() {
         for i in 0..EACH {

@@ -1,9 +1,15 @@
 //! Networks, ensembles, students and options of recipes, trained by the job on stored embeddings and texts.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use tamis::domain::JobState;
+use tamis::jobs::import::MediaSource;
 use tamis::jobs::train::TrainArgs;
 use uuid::Uuid;
 
+use crate::jobs::worker;
+use crate::main_job::draw_dataset;
 use crate::predict::WORDS;
 use crate::support::TestApp;
 
@@ -248,4 +254,110 @@ async fn what_a_recipe_needs_and_the_data_lack_is_said() {
     };
     failed(small("mlp", "[loss]\nsample_weights = true\n"), "recipe_needs_scan").await;
     failed(small("mlp", "").replace("hidden = 32", "hidden = 65536\nlayers = 48"), "memory_short").await;
+}
+
+#[tokio::test]
+async fn frames_of_real_clips_and_what_a_scan_says_of_labels_are_learnt_from() {
+    let app = TestApp::working().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (rows, _) = draw_dataset(dir.path());
+    let mut args = app.import_args("d", "rows.jsonl", rows.as_bytes()).await;
+    args.media = Some(MediaSource::Dir(dir.path().to_str().unwrap().to_owned()));
+    app.done(app.services.enqueue_import(&args).await.unwrap()).await;
+    app.done(
+        app.services
+            .enqueue_scan(app.services.store.dataset("d").await.unwrap().id, &Default::default())
+            .await
+            .unwrap(),
+    )
+    .await;
+    let dataset = app.services.store.dataset("d").await.unwrap().id;
+    let objectives = "[auxiliary]\nmlm = 0.2\nmfm = 0.2\nvtm = 0.2\ncontrastive = 0.2\npretrain_epochs = 1\n";
+    for (family, more) in [
+        ("single", objectives),
+        ("dual", "[balance]\noversample = true\nprior_boost = 5.0\n"),
+        ("mlp", "[loss]\nkind = \"forward\"\n"),
+        ("mlp", "[loss]\nkind = \"three_state\"\nsample_weights = true\n"),
+    ] {
+        let done = trained(&app, dataset, &small(family, more)).await;
+        let m = &done["metrics"];
+        assert!(m["mean_f1"].as_f64().unwrap() > 0.6, "pictures tell the classes: {family} {more} {m}");
+        same_in_onnx(m);
+    }
+    let newest = app.get_json("/api/v1/datasets/d/trainings?limit=3").await["items"][2].clone();
+    let asked = json!({"training": newest["id"], "samples": ["a1-03", "b1-05", "a2-07"]});
+    let said = app.post_json("/api/v1/datasets/d/predict", &asked).await.json();
+    assert_eq!(said["input"][0]["field"], "frames", "{said}");
+    let classes: Vec<_> =
+        said["predictions"].as_array().unwrap().iter().map(|p| p["class"].clone()).collect();
+    assert_eq!(classes, [json!("a1"), json!("b1"), json!("a2")], "{said}");
+}
+
+#[tokio::test]
+async fn a_killed_training_goes_on_where_it_was_and_ends_with_the_same_bytes() {
+    let app = TestApp::new().await;
+    let dataset = told_by_title(&app).await;
+    let recipe = small("single", "").replace("epochs = 30", "epochs = 12").replace("dim = 16", "dim = 64");
+    let args =
+        TrainArgs { recipe: Some(recipe.replace("hidden = 32", "hidden = 512")), ..Default::default() };
+    let file = async |training: &Value| {
+        let path =
+            format!("/api/v1/datasets/d/trainings/{}/model.onnx", training["training_id"].as_str().unwrap());
+        app.get(&path).await.bytes
+    };
+    let id = app.services.enqueue_train(dataset, &args).await.unwrap();
+    let mut first = worker(&app);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let told = loop {
+        let told = app.services.store.curves(id, 0, 100).await.unwrap();
+        if told.len() >= 3 {
+            break told;
+        }
+        assert!(!app.services.store.job(id).await.unwrap().state.is_ended() && Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let killed_at = chrono::Utc::now();
+    let mut second = worker(&app);
+    let resumed = app.done(id).await;
+    second.kill().unwrap();
+    second.wait().unwrap();
+    let curves = app.services.store.curves(id, 0, 100).await.unwrap();
+    let epochs: Vec<i32> = curves.iter().map(|c| c.epoch).collect();
+    assert_eq!(epochs, (0..epochs.len() as i32).collect::<Vec<_>>(), "each epoch once, in order");
+    assert_eq!(
+        curves[..told.len()].iter().map(|c| c.id).collect::<Vec<_>>(),
+        told.iter().map(|c| c.id).collect::<Vec<_>>()
+    );
+    let job = app.services.store.job(id).await.unwrap();
+    assert!(job.starts == 2 && job.finished_at.unwrap() > killed_at);
+
+    let mut third = worker(&app);
+    let whole = app.done(app.services.enqueue_train(dataset, &args).await.unwrap()).await;
+    third.kill().unwrap();
+    third.wait().unwrap();
+    assert!(file(&resumed).await == file(&whole).await, "the same bytes as without the kill");
+    let left =
+        std::fs::read_dir(app.state.path().join("blobs/models").join(dataset.simple().to_string())).unwrap();
+    let checkpoints =
+        left.filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().ends_with("checkpoint"));
+    assert_eq!(checkpoints.count(), 0, "what was kept for a crash is gone");
+}
+
+#[tokio::test]
+async fn a_cancelled_training_ends_within_an_epoch_and_leaves_nothing() {
+    let app = TestApp::working().await;
+    let dataset = told_by_title(&app).await;
+    let recipe = small("dual", "")
+        .replace("epochs = 30", "epochs = 10000")
+        .replace("patience = 30", "patience = 10000");
+    let args = TrainArgs { recipe: Some(recipe), ..Default::default() };
+    let id = app.services.enqueue_train(dataset, &args).await.unwrap();
+    while app.services.store.curves(id, 0, 1).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    app.services.store.cancel_job(id).await.unwrap();
+    assert_eq!(app.ended(id).await.state, JobState::Cancelled);
+    assert!(app.get_json("/api/v1/datasets/d/trainings").await["items"].as_array().unwrap().is_empty());
 }
