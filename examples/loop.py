@@ -31,7 +31,12 @@ class Tamis:
         if method == "POST":
             # the same request sent again does nothing twice
             headers.setdefault("Idempotency-Key", str(uuid.uuid4()))
-        answer = self.http.request(method, f"{self.url}{path}", headers=headers, timeout=120, **more)
+        for attempt in range(10):
+            answer = self.http.request(method, f"{self.url}{path}", headers=headers, timeout=120, **more)
+            # the database or the server is restarting
+            if answer.status_code != 503 or "files" in more:
+                break
+            time.sleep(attempt + 1)
         if answer.status_code >= 400:
             problem = answer.json()
             fields = "".join(f"\n  {e['field']}: {e['message']}" for e in problem.get("errors", []))

@@ -8,6 +8,9 @@ alter table trainings add constraint trainings_models
     check (jsonb_typeof(models) = 'array' and jsonb_array_length(models) > 0);
 alter table trainings drop column onnx_blob;
 
+-- JSON of what its answers on held-out samples say; null: of an older version
+alter table trainings add column report_blob text;
+
 -- An epoch of one of a job's networks
 create table training_curves (
     id              bigint generated always as identity,

@@ -11,6 +11,7 @@ pub mod export;
 mod features;
 pub mod import;
 mod inputs;
+pub mod judge;
 pub mod ledger;
 pub mod map;
 pub mod measures;

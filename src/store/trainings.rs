@@ -22,6 +22,9 @@ pub struct Training {
     /// The ids of the samples it was measured on, as JSON; trainings of older versions have none.
     #[serde(skip)]
     pub held_out_blob: Option<String>,
+    /// What its answers there say, as JSON; trainings of older versions have none.
+    #[serde(skip)]
+    pub report_blob: Option<String>,
     /// The training before it, which its page compares it with.
     pub previous_id: Option<Uuid>,
     pub created_at: DateTime<Utc>,
@@ -93,8 +96,8 @@ impl Store {
     pub async fn insert_training(&self, dataset: Uuid, t: &Training) -> Result<()> {
         sqlx::query!(
             "insert into trainings
-               (id, dataset_id, snapshot_id, job_id, recipe, metrics, models, held_out_blob, previous_id)
-             values ($1, $2, $3, $4, $5, $6, $7, $8,
+               (id, dataset_id, snapshot_id, job_id, recipe, metrics, models, held_out_blob, report_blob, previous_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
                (select id from trainings where dataset_id = $2 order by seq desc limit 1))
              on conflict (id) do nothing",
             t.id,
@@ -104,7 +107,8 @@ impl Store {
             t.recipe,
             t.metrics,
             Json(&t.models.0) as _,
-            t.held_out_blob
+            t.held_out_blob,
+            t.report_blob
         )
         .execute(&self.pool)
         .await?;
@@ -116,7 +120,7 @@ impl Store {
         let rows = sqlx::query_as!(
             Training,
             r#"select id, snapshot_id, job_id, recipe, metrics, models as "models: Json<Vec<ModelFile>>", held_out_blob,
-               previous_id, created_at from trainings
+               report_blob, previous_id, created_at from trainings
              where dataset_id = $1 and ($2::uuid is null or seq < (select seq from trainings where id = $2))
              order by seq desc limit $3"#,
             dataset,
@@ -132,7 +136,7 @@ impl Store {
         sqlx::query_as!(
             Training,
             r#"select id, snapshot_id, job_id, recipe, metrics, models as "models: Json<Vec<ModelFile>>", held_out_blob,
-               previous_id, created_at from trainings
+               report_blob, previous_id, created_at from trainings
              where dataset_id = $1 and id = $2"#,
             dataset,
             id

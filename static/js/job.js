@@ -48,7 +48,7 @@ if (page?.dataset.open === "true") {
         const answer = await fetch(`/jobs/${page.dataset.jobPage}/curves`).catch(() => null);
         if (!answer?.ok) return;
         const drawn = new DOMParser().parseFromString(await answer.text(), "text/html");
-        document.getElementById("curves").replaceChildren(...drawn.body.children);
+        document.getElementById("curves").replaceWith(...drawn.body.children);
       }, 1000);
     },
     log(line) {

@@ -67,6 +67,7 @@ const PROMISED: &[&str] = &[
     "post /api/v1/datasets/{dataset}/ablations",
     "get /api/v1/datasets/{dataset}/trainings/{training}",
     "get /api/v1/datasets/{dataset}/trainings/{training}/model.onnx",
+    "get /api/v1/datasets/{dataset}/trainings/{training}/report",
     "post /api/v1/datasets/{dataset}/predict",
     "get /api/v1/datasets/{dataset}/ledger",
     "post /api/v1/datasets/{dataset}/ledger",

@@ -361,3 +361,73 @@ async fn a_cancelled_training_ends_within_an_epoch_and_leaves_nothing() {
     assert_eq!(app.ended(id).await.state, JobState::Cancelled);
     assert!(app.get_json("/api/v1/datasets/d/trainings").await["items"].as_array().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_trainings_errors_are_sorted_and_each_kind_leads_to_its_samples() {
+    let app = TestApp::working().await;
+    let dataset = told_by_title(&app).await;
+    let pool = app.services.store.pool();
+    // every tenth title speaks of the next class: to a model that reads titles its label is wrong
+    for i in (0..120).step_by(10) {
+        sqlx::query("update samples set title = $3 where dataset_id = $1 and external_id = $2")
+            .bind(dataset)
+            .bind(format!("s{i}"))
+            .bind(format!("{} {i}", WORDS[(i + 1) % 4]))
+            .execute(pool)
+            .await
+            .unwrap();
+    }
+    let done = trained(&app, dataset, "holdout = 0.5").await;
+    let (m, id) = (&done["metrics"], done["training_id"].as_str().unwrap());
+    let report = app.get_json(&format!("/api/v1/datasets/d/trainings/{id}/report")).await;
+    let wrong = report["confusion"]["within_parent"].as_i64().unwrap()
+        + report["confusion"]["cross_parent"].as_i64().unwrap();
+    assert_eq!(report["confusion"]["right"].as_i64().unwrap() + wrong, m["n"].as_i64().unwrap());
+    let cells = report["confusion"]["cells"].as_array().unwrap();
+    assert_eq!(cells.iter().map(|c| c["count"].as_i64().unwrap()).sum::<i64>(), wrong);
+    let classes = ["cat", "dog", "ski", "swim"];
+    let behind = async |selection: &Value| -> Vec<usize> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "select s.external_id from selection_samples t join samples s on s.id = t.sample_id where t.selection_id = $1",
+        )
+        .bind(selection.as_str().unwrap().parse::<Uuid>().unwrap())
+        .fetch_all(pool)
+        .await
+        .unwrap();
+        ids.iter().map(|id| id[1..].parse().unwrap()).collect()
+    };
+    let mut seen = 0;
+    for cell in cells {
+        let samples = behind(&cell["selection"]).await;
+        assert_eq!(samples.len() as i64, cell["count"].as_i64().unwrap());
+        assert!(samples.iter().all(|i| cell["truth"] == classes[i % 4]), "{cell} {samples:?}");
+        seen += samples.iter().filter(|i| *i % 10 == 0).count();
+        let html =
+            app.get(&format!("/datasets/d/grid?selection={}", cell["selection"].as_str().unwrap())).await;
+        assert!(
+            html.status == 200
+                && String::from_utf8(html.bytes).unwrap().contains(&format!("/samples/s{}", samples[0]))
+        );
+    }
+    assert!(seen >= 3, "some of the mislabelled titles were held out: {report}");
+    // without a scan: nothing but how sure the model is, and the size of classes
+    let explained: i64 =
+        report["bad_cases"].as_array().unwrap().iter().map(|c| c["main"].as_i64().unwrap()).sum();
+    assert_eq!(explained + report["unexplained"].as_i64().unwrap(), wrong);
+    assert_eq!((&report["noise"], &report["verified"]), (&Value::Null, &Value::Null));
+    let mean = m["mean_f1"].as_f64().unwrap();
+    let at = |end: &str| report["unverified"]["mean_f1"][end].as_f64().unwrap();
+    assert!(at("low") < mean && mean < at("high"), "{report}");
+    assert_eq!(report["calibration"]["n"], m["n"]);
+    assert_eq!(report["curves"].as_array().unwrap().len(), 4);
+    for (lang, words) in [("en", "Errors by cause"), ("zh-CN", "错误原因")] {
+        let page = app.get(&format!("/datasets/d/trainings/{id}?lang={lang}")).await;
+        let html = String::from_utf8(page.bytes).unwrap();
+        assert!(
+            html.contains(words) && html.contains("data-thresholds") && html.contains("grid?selection="),
+            "{html}"
+        );
+    }
+    let unknown = format!("/api/v1/datasets/d/trainings/{}/report", Uuid::nil());
+    app.get(&unknown).await.problem(404, "not_found");
+}

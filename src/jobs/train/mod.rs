@@ -31,6 +31,7 @@ use self::plan::{Plan, Teachers, steps};
 use self::school::{Heard, School};
 use self::split::{Known, Rows};
 use self::watch::Watch;
+use super::judge::Knowledge;
 use super::ledger::{self, Tried};
 use super::predict::served;
 use super::progress::Progress;
@@ -241,6 +242,7 @@ pub(crate) async fn run(
     };
     let began = std::time::Instant::now();
     let dylib = services.native.onnxruntime.clone();
+    let scanned = Knowledge::load(services, dataset, &ground.classes.ids).await?;
     let (plan, watch2) = (plan.clone(), watch.clone());
     let trained = tokio::task::spawn_blocking(move || {
         let g = &ground;
@@ -261,8 +263,16 @@ pub(crate) async fn run(
         let (files, parity) =
             files::exported(&graduates, &school, &about, dylib.as_deref(), g.scratch.path())?;
         let labelled = &g.labelled;
-        let outcome =
-            outcome::of(&graduates, &g.rows, &labelled.ids, &labelled.y, &g.known, &g.classes, parity)?;
+        let outcome = outcome::of(
+            &graduates,
+            &g.rows,
+            &labelled.ids,
+            &labelled.y,
+            &g.known,
+            &g.classes,
+            parity,
+            &scanned,
+        )?;
         let members: Vec<(f64, Recipe)> =
             graduates.weights.into_iter().zip(graduates.members).map(|(w, m)| (w, m.recipe)).collect();
         Ok::<_, JobError>((ground, outcome, files, members))
@@ -271,7 +281,7 @@ pub(crate) async fn run(
     if matches!(trained, Err(JobError::Cancelled)) {
         watch.clear(models).await;
     }
-    let (ground, Outcome { held, mut metrics }, files, members) = trained?;
+    let (ground, Outcome { held, mut metrics, judged }, files, members) = trained?;
     let machine_seconds = began.elapsed().as_secs_f64();
     if metrics.get("onnx_compared").is_none_or(Value::is_null) {
         progress.log("warn", Note::new("onnx_not_run")).await?;
@@ -293,6 +303,10 @@ pub(crate) async fn run(
     let held_out_blob = format!("models/{}/{id}.held_out.json", dataset.simple());
     let ids = serde_json::to_vec(&held.ids).map_err(|e| JobError::broke("stage.save", e))?;
     services.blobs.put(&held_out_blob, ids).await?;
+    let report = judged.kept(services, dataset).await?;
+    let report_blob = format!("models/{}/{id}.report.json", dataset.simple());
+    let report = serde_json::to_vec(&report).map_err(|e| JobError::broke("stage.save", e))?;
+    services.blobs.put(&report_blob, report).await?;
     let mut described = serde_json::to_value(&recipe).map_err(|e| JobError::broke("stage.save", e))?;
     if let (Some(d), Some(map)) = (&args.distillation, described.as_object_mut()) {
         map.insert("distillation".into(), json!(d));
@@ -305,6 +319,7 @@ pub(crate) async fn run(
         metrics: metrics.clone(),
         models: Json(kept),
         held_out_blob: Some(held_out_blob),
+        report_blob: Some(report_blob),
         previous_id: None,
         created_at: Utc::now(),
     };

@@ -1,6 +1,8 @@
 //! What a training's figures are: the average of its models on what is held out, on the verified samples and the
 //! others apart, and what happened on the way.
 
+use std::collections::{HashMap, HashSet};
+
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 
@@ -9,6 +11,7 @@ use super::model::{Classes, Member};
 use super::school::Graduates;
 use super::split::{Known, Rows};
 use crate::jobs::JobError;
+use crate::jobs::judge::{Answers, Judged, Knowledge, judge};
 use crate::jobs::ledger::HeldOut;
 use crate::train::ensemble::blend;
 use crate::train::linear::argmax_rows;
@@ -16,6 +19,7 @@ use crate::train::{Metrics, evaluate};
 
 /// What is held out, what the models say of it, and the figures as the training keeps them.
 pub(super) struct Outcome {
+    pub(super) judged: Judged,
     pub(super) held: HeldOut,
     pub(super) metrics: Value,
 }
@@ -38,6 +42,33 @@ fn mean(g: &Graduates) -> Result<Array2<f32>, JobError> {
     blend(&views, &g.weights).map_err(|e| JobError::broke("stage.train", e))
 }
 
+/// Samples without near-duplicates are groups of their own, numbered behind the others.
+fn group(known: &Known, row: usize) -> u32 {
+    known.group[row].unwrap_or_else(|| (known.group.len() + row) as u32)
+}
+
+/// Which held-out rows have a near-duplicate elsewhere whose label is another.
+fn across(rows: &Rows, y: &[usize], known: &Known) -> Vec<bool> {
+    let held: HashSet<usize> = rows.held.iter().copied().collect();
+    let mut elsewhere = HashMap::<u32, HashSet<usize>>::new();
+    for (row, &class) in y.iter().enumerate().filter(|(row, _)| !held.contains(row)) {
+        if let Some(g) = known.group[row] {
+            elsewhere.entry(g).or_default().insert(class);
+        }
+    }
+    let other = |row: &usize| {
+        let labels = known.group[*row].and_then(|g| elsewhere.get(&g));
+        labels.is_some_and(|l| l.iter().any(|class| *class != y[*row]))
+    };
+    rows.held.iter().map(other).collect()
+}
+
+fn support(rows: &Rows, y: &[usize], k: usize) -> Vec<u64> {
+    let mut counts = vec![0; k];
+    rows.train.iter().for_each(|&i| counts[y[i]] += 1);
+    counts
+}
+
 pub(super) fn of(
     g: &Graduates,
     rows: &Rows,
@@ -46,6 +77,7 @@ pub(super) fn of(
     known: &Known,
     classes: &Classes,
     parity: Option<Parity>,
+    scanned: &Knowledge,
 ) -> Result<Outcome, JobError> {
     let failed = |e: &dyn std::fmt::Display| JobError::broke("stage.train", e);
     let mean = mean(g)?;
@@ -70,6 +102,20 @@ pub(super) fn of(
             json!({"name": Member::name(&m.recipe), "weight": weight, "mean_f1": own.mean_f1})
         })
         .collect();
+    let held: Vec<i64> = rows.held.iter().map(|&i| ids[i]).collect();
+    let answers = Answers {
+        ids: &held,
+        truth: &truth,
+        probabilities: mean,
+        verified: rows.held.iter().map(|&i| known.verified[i]).collect(),
+        groups: rows.held.iter().map(|&i| group(known, i)).collect(),
+        duplicate_across_split: across(rows, y, known),
+        metrics: &all,
+        classes: &classes.ids,
+        roots,
+        support: support(rows, y, k),
+    };
+    let judged = judge(&answers, scanned).map_err(|e| failed(&e))?;
     let mut metrics = serde_json::to_value(&all).map_err(|e| failed(&e))?;
     if let Some(m) = metrics.as_object_mut() {
         m.insert("n_train".into(), json!(rows.train.len()));
@@ -88,8 +134,5 @@ pub(super) fn of(
         m.insert("onnx_compared".into(), json!(parity.map(|p| p.n)));
         m.insert("classes".into(), json!(classes.ids));
     }
-    Ok(Outcome {
-        held: HeldOut { ids: rows.held.iter().map(|&i| ids[i]).collect(), truth, predicted },
-        metrics,
-    })
+    Ok(Outcome { judged, held: HeldOut { ids: held, truth, predicted }, metrics })
 }

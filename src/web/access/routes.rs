@@ -126,6 +126,7 @@ const TABLE: &[(&str, &str, Right)] = &[
     ("POST", "/api/v1/datasets/{dataset}/distillations", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/ablations", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/trainings/{training}/model.onnx", Export),
+    ("GET", "/api/v1/datasets/{dataset}/trainings/{training}/report", View),
     ("POST", "/api/v1/datasets/{dataset}/predict", Jobs),
     ("GET", "/api/v1/datasets/{dataset}/ledger", Jobs),
     ("POST", "/api/v1/datasets/{dataset}/ledger", Jobs),

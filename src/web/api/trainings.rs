@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Accepted, accepted, check_snapshot};
 use crate::jobs::Services;
+use crate::jobs::judge::{self, TrainingReport};
 use crate::jobs::train::ablate::AblateArgs;
 use crate::jobs::train::{Distillation, TrainArgs};
 use crate::store::StoreError;
@@ -26,6 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Services> {
         .routes(routes!(distil))
         .routes(routes!(ablate))
         .routes(routes!(one))
+        .routes(routes!(report))
         .routes(routes!(model))
 }
 
@@ -151,6 +153,24 @@ async fn one(
 ) -> Result<axum::Json<Training>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     Ok(axum::Json(services.store.training(dataset.id, training).await?))
+}
+
+/// What its answers say
+///
+/// On the held-out samples, with the labels of then: intervals, calibration, thresholds, what is taken for what, errors
+/// by cause. Cells and causes name their samples as selections. 404 for a training of an older version.
+#[utoipa::path(get, path = "/datasets/{dataset}/trainings/{training}/report", tag = "rounds",
+    params(("dataset" = String, Path, description = "Id or name"), ("training" = Uuid, Path)),
+    responses((status = 200, description = "The report", body = TrainingReport)))]
+async fn report(
+    State(services): State<Services>,
+    Path((dataset, training)): Path<(String, Uuid)>,
+) -> Result<axum::Json<TrainingReport>, Problem> {
+    let dataset = services.store.dataset(&dataset).await?;
+    let training = services.store.training(dataset.id, training).await?;
+    let report = judge::report(&services, &training).await?;
+    let report = report.ok_or_else(|| StoreError::not_found("report", training.id.to_string()))?;
+    Ok(axum::Json(report))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]

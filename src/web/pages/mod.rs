@@ -14,6 +14,7 @@ mod guides;
 mod health;
 mod import;
 mod jobs;
+mod judged;
 mod learning;
 mod ledger;
 mod map;

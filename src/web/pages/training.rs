@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::curves::{self, CurveView};
 use super::error::PageError;
+use super::judged::{self, JudgedView};
 use super::ledger::measured;
 use super::models::{self, ModelsView};
 use super::names::{ClassName, delta, figure, score, short};
@@ -16,7 +17,7 @@ use super::reader::Moment;
 use super::{Reader, address, render};
 use crate::domain::ledger::settings;
 use crate::domain::{Gain, Taxonomy};
-use crate::jobs::Services;
+use crate::jobs::{JobError, Services, judge};
 use crate::store::StoreError;
 use crate::store::trainings::Training;
 
@@ -52,6 +53,8 @@ pub(super) struct TrainingPage {
     pub(super) job: Option<String>,
     pub(super) models: ModelsView,
     pub(super) curves: Vec<CurveView>,
+    /// What its answers say; none of a training of an older version.
+    pub(super) judged: Option<JudgedView>,
 }
 
 pub(super) struct ScoreView {
@@ -218,7 +221,17 @@ pub(super) async fn show(
         Some(job) => curves::of_job(&services, &page, job).await?,
         None => Vec::new(),
     };
-    render(&TrainingPage { curves, ..view(page, &dataset.name, &taxonomy, &training, before.as_ref(), gain) })
+    let refused = |e: JobError| PageError::Refused(e.into());
+    let report = judge::report(&services, &training).await.map_err(refused)?;
+    let earlier = match &before {
+        Some(b) => judge::report(&services, b).await.map_err(refused)?,
+        None => None,
+    };
+    let href = address::dataset(&dataset.name);
+    let judged =
+        report.map(|r| judged::view(&page, &taxonomy, &r, earlier.as_ref(), &href, &training.id.to_string()));
+    let shown = view(page, &dataset.name, &taxonomy, &training, before.as_ref(), gain);
+    render(&TrainingPage { curves, judged, ..shown })
 }
 
 pub(super) fn view(
@@ -251,6 +264,7 @@ pub(super) fn view(
         job: t.job_id.map(|j| format!("/jobs/{j}")),
         models: models::view(&page, t, &href),
         curves: Vec::new(),
+        judged: None,
         dataset: dataset.to_owned(),
         dataset_href: href,
         page,

@@ -251,6 +251,7 @@ pub(super) fn training(id: u128, shift: f64) -> Training {
             recipe: json!({"network": {"family": "logistic"}}),
         }]),
         held_out_blob: None,
+        report_blob: None,
         previous_id: None,
         created_at: at(12),
     }
