@@ -24,6 +24,14 @@ create table training_curves (
     primary key (job_id, model, epoch)
 );
 
+-- Reviews that nobody took back; a correction is one that changed a label, which an answer on a sample whose label was
+-- known does not
+create view standing_reviews as
+    select id, dataset_id, sample_id, class_before, classes, time_spent_ms, created_at,
+        purpose <> 'gold' and decision = 'relabel' and classes[1] is distinct from class_before as corrects
+    from reviews r
+    where not exists (select from review_retractions t where t.review_id = r.id);
+
 alter table ledger drop constraint ledger_step;
 alter table ledger add constraint ledger_step
     check (step in ('first', 'labels', 'recipe', 'both', 'repeat', 'elsewhere', 'ablation'));

@@ -15,7 +15,7 @@ pub use blocks::{Span, balanced};
 pub use check::{NotFinite, first_not_finite};
 pub use norm::{dot, l2_normalize_rows, l2_normalized_rows};
 pub use product::matmul;
-pub use random::{gaussian_matrix, rng};
+pub use random::{gaussian_matrix, mix, rng};
 pub use rows::{Real, Rows, block_rows, pairwise_sum};
 pub use standardizer::Standardizer;
 pub use symmetric::{orthonormalize, symmetric_eigen};

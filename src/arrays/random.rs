@@ -9,6 +9,13 @@ pub fn rng(seed: u64) -> Xoshiro256Plus {
     Xoshiro256Plus::seed_from_u64(seed)
 }
 
+/// SplitMix64's finaliser: a bijection whose output bits all depend on all input bits.
+pub fn mix(mut h: u64) -> u64 {
+    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    h ^ (h >> 31)
+}
+
 /// `(rows, columns)` independent standard normal values by Box and Muller's method, drawn row by row.
 pub fn gaussian_matrix(rows: usize, columns: usize, rng: &mut impl Rng) -> Array2<f32> {
     let mut spare = None;

@@ -14,11 +14,13 @@ use half::f16;
 use ndarray::Array2;
 use sha2::{Digest, Sha256};
 
+use crate::arrays::mix;
+
 use super::{
     Result, TextEncoder,
     state::State,
     subspace::{SparseRow, leading_basis},
-    tokens::{Features, features, mix},
+    tokens::{Features, features},
     vectors::normalize_rows,
 };
 

@@ -130,13 +130,6 @@ fn hash(kind: u8, text: &str) -> u64 {
     mix(h)
 }
 
-/// SplitMix64's finaliser: a bijection whose output bits all depend on all input bits.
-pub(crate) fn mix(mut h: u64) -> u64 {
-    h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    h ^ (h >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -160,6 +160,10 @@ impl Knowledge {
         classes: &[String],
     ) -> Result<Self, JobError> {
         let Some(scan) = services.store.latest_scan(dataset).await? else { return Ok(Self::default()) };
+        // what is known of the samples is a help, not a need
+        if !services.blobs.exists(&scan.scores_blob).await? {
+            return Ok(Self::default());
+        }
         let bytes = services.blobs.get(&scan.scores_blob).await?;
         let column: HashMap<String, usize> =
             classes.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect();

@@ -200,11 +200,10 @@ impl Store {
         Ok(sqlx::query_as!(
             Effort,
             r#"select count(*) as "reviews!",
-                 count(*) filter (where decision = 'relabel' and classes[1] is distinct from class_before) as "corrections!",
+                 count(*) filter (where corrects) as "corrections!",
                  coalesce(sum(least(time_spent_ms, $4)), 0)::bigint as "human_ms!"
-               from reviews r
-               where dataset_id = $1 and ($2::timestamptz is null or created_at > $2) and created_at <= $3
-                 and not exists (select from review_retractions t where t.review_id = r.id)"#,
+               from standing_reviews
+               where dataset_id = $1 and ($2::timestamptz is null or created_at > $2) and created_at <= $3"#,
             dataset,
             from,
             until,
@@ -225,10 +224,9 @@ impl Store {
         Ok(sqlx::query_as!(
             Correction,
             r#"select s.external_id, s.title, r.class_before as "from", r.classes[1] as "to", s.poster_blob
-               from reviews r join samples s on s.id = r.sample_id
+               from standing_reviews r join samples s on s.id = r.sample_id
                where r.dataset_id = $1 and r.created_at >= $2 and ($3::timestamptz is null or r.created_at < $3)
-                 and r.purpose <> 'gold' and r.decision = 'relabel' and r.classes[1] is distinct from r.class_before
-                 and not exists (select from review_retractions t where t.review_id = r.id)
+                 and r.corrects
                order by r.id limit $4"#,
             dataset,
             from,
@@ -250,10 +248,9 @@ impl Store {
         Ok(sqlx::query_as!(
             Move,
             r#"select class_before as "from", classes[1] as "to", count(*) as "n!"
-               from reviews r
+               from standing_reviews
                where dataset_id = $1 and created_at >= $2 and ($3::timestamptz is null or created_at < $3)
-                 and purpose <> 'gold' and decision = 'relabel' and classes[1] is distinct from class_before
-                 and not exists (select from review_retractions t where t.review_id = r.id)
+                 and corrects
                group by class_before, classes[1] order by count(*) desc, class_before, classes[1] limit $4"#,
             dataset,
             from,

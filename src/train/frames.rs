@@ -3,7 +3,7 @@
 
 use rand::seq::index;
 
-use crate::arrays::rng;
+use crate::arrays::{mix, rng};
 
 /// No network reads more frames of a clip.
 pub const MOST_FRAMES: usize = 32;
@@ -29,14 +29,9 @@ pub fn uniform_frames(n: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| (2 * i + 1) * n / (2 * count)).collect()
 }
 
-/// One seed of three numbers, each finished by SplitMix64's finaliser.
+/// One seed of three numbers, each stirred in by SplitMix64.
 fn mixed(seed: u64, epoch: u64, row: u64) -> u64 {
-    [epoch, row].into_iter().fold(seed, |h, v| {
-        let mut h = h.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_add(v);
-        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        h ^ (h >> 31)
-    })
+    [epoch, row].into_iter().fold(seed, |h, v| mix(h.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_add(v)))
 }
 
 #[cfg(test)]

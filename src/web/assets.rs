@@ -68,6 +68,7 @@ static ASSETS: &[Asset] = assets![
     "js/sheet.js",
     "js/swipe.js",
     "js/tables.js",
+    "js/thresholds.js",
     "js/tiles.js",
     "js/trail.js",
     "js/undoing.js",
