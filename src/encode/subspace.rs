@@ -5,8 +5,8 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::tokens::mix;
 use crate::arrays::matmul;
+use crate::arrays::mix;
 
 /// Power iterations: two make the basis as good as an exact one for text, whose spectrum is flat.
 const ITERATIONS: usize = 2;

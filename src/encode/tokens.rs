@@ -2,6 +2,7 @@
 //! and character n-grams, each as a stable 64-bit hash. The hash never changes with the compiler or
 //! the machine, since stored vectors depend on it.
 
+use crate::arrays::mix;
 use std::sync::LazyLock;
 
 use jieba_rs::Jieba;
