@@ -2,10 +2,11 @@
 //! and character n-grams, each as a stable 64-bit hash. The hash never changes with the compiler or
 //! the machine, since stored vectors depend on it.
 
-use crate::arrays::mix;
 use std::sync::LazyLock;
 
 use jieba_rs::Jieba;
+
+use crate::arrays::mix;
 
 /// About 0.3 s and 30 MB when first used.
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
