@@ -262,17 +262,7 @@ pub(crate) async fn run(
         ];
         let (files, parity) =
             files::exported(&graduates, &school, &about, dylib.as_deref(), g.scratch.path())?;
-        let labelled = &g.labelled;
-        let outcome = outcome::of(
-            &graduates,
-            &g.rows,
-            &labelled.ids,
-            &labelled.y,
-            &g.known,
-            &g.classes,
-            parity,
-            &scanned,
-        )?;
+        let outcome = outcome::of(&graduates, g, parity, &scanned)?;
         let members: Vec<(f64, Recipe)> =
             graduates.weights.into_iter().zip(graduates.members).map(|(w, m)| (w, m.recipe)).collect();
         Ok::<_, JobError>((ground, outcome, files, members))

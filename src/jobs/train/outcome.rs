@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use ndarray::{Array2, ArrayView2};
 use serde_json::{Value, json};
 
+use super::Ground;
 use super::files::Parity;
 use super::model::{Classes, Member};
 use super::school::Graduates;
@@ -71,14 +72,12 @@ fn support(rows: &Rows, y: &[usize], k: usize) -> Vec<u64> {
 
 pub(super) fn of(
     g: &Graduates,
-    rows: &Rows,
-    ids: &[i64],
-    y: &[usize],
-    known: &Known,
-    classes: &Classes,
+    ground: &Ground,
     parity: Option<Parity>,
     scanned: &Knowledge,
 ) -> Result<Outcome, JobError> {
+    let Ground { rows, known, classes, labelled, .. } = ground;
+    let y = &labelled.y;
     let failed = |e: &dyn std::fmt::Display| JobError::broke("stage.train", e);
     let mean = mean(g)?;
     let (k, roots) = (classes.ids.len(), &classes.roots);
@@ -102,7 +101,7 @@ pub(super) fn of(
             json!({"name": Member::name(&m.recipe), "weight": weight, "mean_f1": own.mean_f1})
         })
         .collect();
-    let held: Vec<i64> = rows.held.iter().map(|&i| ids[i]).collect();
+    let held: Vec<i64> = rows.held.iter().map(|&i| labelled.ids[i]).collect();
     let answers = Answers {
         ids: &held,
         truth: &truth,
