@@ -252,12 +252,16 @@ pub(super) fn kinds(t: &Training) -> String {
     found.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// The recipes that come with the service, in the order in which a round gets to them.
-const PRESETS: [&str; 5] = ["quick", "single", "dual", "ensemble", "winner"];
-const STUDENTS: [&str; 2] = ["single", "dual"];
+/// The recipes that come with the service, in the order in which a round gets to them, and a plain mlp.
+const PRESETS: [&str; 6] = ["quick", "mlp", "single", "dual", "ensemble", "winner"];
+const STUDENTS: [&str; 3] = ["mlp", "single", "dual"];
+const MLP: &str = "network.family = \"mlp\"";
 
 pub(super) fn recipes(page: &Reader, names: &[&str]) -> Vec<(String, String)> {
-    let worded = |name: &&str| ((*name).to_owned(), page.lang.text(&format!("recipe.{name}")).to_owned());
+    let worded = |name: &&str| {
+        let recipe = if *name == "mlp" { MLP } else { name };
+        (recipe.to_owned(), page.lang.text(&format!("recipe.{name}")).to_owned())
+    };
     names.iter().map(worded).collect()
 }
 
