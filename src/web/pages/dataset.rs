@@ -238,8 +238,8 @@ impl SnapshotView {
     }
 }
 
-/// The models of a training by name and number: `single ×2, dual ×2`.
-pub(super) fn kinds(t: &Training) -> String {
+/// The models of a training by kind and number: `single-stream ×2, dual-stream ×2`.
+fn kinds(page: &Reader, t: &Training) -> String {
     let family = |f: &ModelFile| f.recipe.pointer("/network/family")?.as_str().map(str::to_owned);
     let mut found: Vec<(String, usize)> = Vec::new();
     for name in t.models.0.iter().filter_map(family) {
@@ -248,7 +248,11 @@ pub(super) fn kinds(t: &Training) -> String {
             None => found.push((name, 1)),
         }
     }
-    let one = |(name, n): &(String, usize)| if *n > 1 { format!("{name} ×{n}") } else { name.clone() };
+    let one = |(name, n): &(String, usize)| {
+        let key = format!("family.{name}");
+        let name = page.lang.find(&key).unwrap_or(name);
+        if *n > 1 { format!("{name} ×{n}") } else { name.to_owned() }
+    };
     found.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
@@ -266,10 +270,10 @@ pub(super) fn recipes(page: &Reader, names: &[&str]) -> Vec<(String, String)> {
 }
 
 impl TrainingView {
-    pub(super) fn of(t: &Training, dataset_href: &str) -> Self {
+    pub(super) fn of(page: &Reader, t: &Training, dataset_href: &str) -> Self {
         Self {
             id: t.id.to_string(),
-            what: kinds(t),
+            what: kinds(page, t),
             href: format!("{dataset_href}/trainings/{}", t.id),
             at: t.created_at.into(),
             snapshot: short(&t.snapshot_id),
@@ -332,7 +336,7 @@ pub(super) async fn show(
         snapshots: snapshots.iter().map(|s| SnapshotView::of(&page, s)).collect(),
         presets: recipes(&page, &PRESETS),
         students: recipes(&page, &STUDENTS),
-        trainings: trainings.iter().map(|t| TrainingView::of(t, &href)).collect(),
+        trainings: trainings.iter().map(|t| TrainingView::of(&page, t, &href)).collect(),
         exports: exports.iter().map(|e| ExportView::of(&page, e, &api)).collect(),
         name: dataset.name,
         href,

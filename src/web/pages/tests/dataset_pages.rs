@@ -129,7 +129,7 @@ pub(super) fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
                 snapshots: vec![SnapshotView::of(&page, &snapshot)],
                 presets: recipes(&page, &["quick", "winner"]),
                 students: recipes(&page, &["single"]),
-                trainings: vec![TrainingView::of(&training(1, 0.0), HREF)],
+                trainings: vec![TrainingView::of(&page, &training(1, 0.0), HREF)],
                 exports: vec![],
                 learning: Some(LearningView::of(&page, &learning, 3_088)),
                 predictions: PredictionsView::of(&page, &[predictions], &format!("/api/v1{HREF}"), None),
