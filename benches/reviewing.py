@@ -7,6 +7,10 @@ that database (200 classes under 23 parents, 12 neighbours a sample, no media), 
   first page    of the suspects, and pages ever deeper: wall time, CPU of the server and of Postgres
   decisions     draw and decide, with the card between and without, by 1 and by 4 people at once: the same, and
                 that nobody got a sample twice
+  statements    with --statements: how many a draw, a card and a decision send to the database, by the server's log
+                (BEGIN and COMMIT are not among them); times are not to be compared with those of a quiet log
+
+All is done as the first admin, signed in as a browser would be.
 
 CPU is that of the server process from /proc/PID/stat, Postgres beside it (all of its processes), so that a
 busy machine blurs little. Only the standard library is used; linux only.
@@ -26,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 import uuid
 from pathlib import Path
 
@@ -76,19 +81,40 @@ def cpu_s(pid):
 class Server:
     """`tamis serve` on an embedded Postgres of its own."""
 
-    def __init__(self, tamis, state):
+    def __init__(self, tamis, state, statements):
         env = {**os.environ, "TAMIS_SERVER__BIND": "127.0.0.1:0", "TAMIS_SERVER__REQUESTS_PER_MINUTE": "0"}
         env.pop("DATABASE_URL", None)
+        self.log = Path(state) / "statements.log"
+        if statements:
+            env["TAMIS_LOG"] = "sqlx::query=debug"
         self.process = subprocess.Popen(
-            [tamis, "serve", "--state", state], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [tamis, "serve", "--state", state], env=env, stdout=subprocess.PIPE, stderr=self.log.open("w"), text=True
         )
+        self.host = None
         for line in self.process.stdout:
             if found := re.search(r"http://([\d.]+):(\d+)", line):
                 self.host, self.port = found[1], int(found[2])
+            if found := re.search(r"/setup\?code=(\w+)", line):
                 break
         else:
             sys.exit("the server did not start")
         self.state = Path(state)
+        self.session = self.sign_in(found[1])
+
+    def sign_in(self, code):
+        """The headers of a browser in which the first account was made."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        form = urllib.parse.urlencode({"code": code, "name": "ada", "password": "a long password"})
+        connection.request("POST", "/setup", form, {"content-type": "application/x-www-form-urlencoded"})
+        answer = connection.getresponse()
+        answer.read()
+        cookie = answer.getheader("set-cookie").split(";")[0]
+        connection.request("GET", "/account", headers={"cookie": cookie})
+        page = connection.getresponse().read().decode()
+        return {"cookie": cookie, "x-form-token": re.search(r'name="form-token" content="(\w+)"', page)[1]}
+
+    def statements(self):
+        return sum("sqlx::query" in line for line in self.log.read_text("utf-8", "replace").splitlines())
 
     def postgres(self):
         """The postmaster and all of its processes."""
@@ -126,9 +152,10 @@ class Client:
 
     def __init__(self, server):
         self.connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        self.session = server.session
 
     def call(self, method, path, body=None):
-        headers = {"content-type": "application/json"} if body is not None else {}
+        headers = {**self.session, **({"content-type": "application/json"} if body is not None else {})}
         self.connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = self.connection.getresponse()
         data = answer.read()
@@ -212,6 +239,26 @@ def decisions(server, name, people, each, seen, card):
     return measured(server, work, people * each)
 
 
+def statements(server, name, repeats=20):
+    """A mean of each kind of request."""
+    client, holder, counts = Client(server), str(uuid.uuid4()), {"draw": 0, "card": 0, "decide": 0}
+
+    def counted(what, *request):
+        before = server.statements()
+        answer = client.call(*request)
+        time.sleep(0.05)  # the log is written behind
+        counts[what] += (server.statements() - before) / repeats
+        return answer
+
+    for _ in range(repeats):
+        drawn = counted("draw", "POST", f"/api/v1/datasets/{name}/queue/draw", {"holder": holder, "count": 3})
+        item = json.loads(drawn)["items"][0]
+        counted("card", "GET", f"/datasets/{name}/review/{item['lease_id']}")
+        review = {"client_id": str(uuid.uuid4()), "decision": "relabel", "class": "c7", "lease_id": item["lease_id"]}
+        counted("decide", "POST", f"/api/v1/datasets/{name}/samples/{item['sample']}/reviews", review)
+    return {what: round(n, 1) for what, n in counts.items()}
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tamis", default="target/release/tamis")
@@ -219,16 +266,20 @@ def main():
     arguments.add_argument("--samples", type=int, nargs="+", default=[10_000, 1_000_000])
     arguments.add_argument("--people", type=int, nargs="+", default=[1, 4])
     arguments.add_argument("--each", type=int, default=200, help="decisions of each person")
+    arguments.add_argument("--statements", action="store_true", help="count statements instead of times")
     arguments.add_argument("--json", action="store_true")
     options = arguments.parse_args()
     figures = {}
     with tempfile.TemporaryDirectory(prefix="tamis-reviewing-") as state:
-        server = Server(options.tamis, state)
+        server = Server(options.tamis, state, options.statements)
         try:
             for samples in options.samples:
                 name, began = f"bench-{samples}", time.perf_counter()
                 server.sql(options.psql, SEED.format(id=uuid.uuid4(), name=name, n=samples, scan=uuid.uuid4(), snapshot=uuid.uuid4().hex * 2))
                 print(f"{samples} samples seeded in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+                if options.statements:
+                    print(json.dumps({samples: statements(server, name)}))
+                    continue
                 found = {"suspects page": pages(server, name, samples, 50)}
                 seen = []
                 decisions(server, name, 1, 20, seen, True)

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::demo::{Demo, Source};
 use crate::messages::Lang;
 use crate::native::{Native, NativeSettings};
+use crate::store::telling::Audience;
 
 const NAME: &str = "demo";
 
@@ -120,7 +121,7 @@ async fn ranking(house: &House) -> anyhow::Result<Vec<String>> {
     let filter = crate::store::suspects::SuspectFilter { all: true, ..Default::default() };
     let (mut ids, mut after) = (Vec::new(), 0);
     loop {
-        let page = store.suspects(dataset.id, scan.id, &filter, after, 1000).await?;
+        let page = store.suspects(dataset.id, scan.id, &filter, Audience::Knowing, after, 1000).await?;
         after = page.items.last().map_or(after, |s| s.rank);
         ids.extend(page.items.into_iter().map(|s| s.external_id));
         if page.next.is_none() {

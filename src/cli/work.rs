@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::jobs::export::ExportArgs;
 use crate::jobs::scan::ScanArgs;
 use crate::messages::{self, Lang};
+use crate::store::telling::Audience;
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = listen(&config).await?;
@@ -110,7 +111,7 @@ pub(super) async fn print_summary(house: &House, name: &str, result: &Value, top
     );
     if let Some(scan) = store.latest_scan(dataset.id).await? {
         let filter = crate::store::suspects::SuspectFilter::default();
-        for s in store.suspects(dataset.id, scan.id, &filter, 0, top).await?.items {
+        for s in store.suspects(dataset.id, scan.id, &filter, Audience::Knowing, 0, top).await?.items {
             say!(
                 "{:>4}  {:.2}  {}\n            {}",
                 s.rank,

@@ -105,9 +105,19 @@ impl Right {
         }
     }
 
+    /// The least role in the dataset; `None`: no dataset is involved.
+    pub fn role(self) -> Option<Role> {
+        self.needs().0
+    }
+
+    /// What a token must be made for; `None`: nobody needs one.
+    pub fn scope(self) -> Option<Scope> {
+        self.needs().1
+    }
+
     /// The address belongs to a dataset.
     pub fn of_dataset(self) -> bool {
-        self.needs().0.is_some()
+        self.role().is_some()
     }
 }
 

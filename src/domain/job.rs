@@ -21,10 +21,12 @@ pub enum JobKind {
     Map,
     /// Switches a recipe's options one by one and writes the ledger.
     Ablate,
+    /// Puts a training and its encoders into one file.
+    Bundle,
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 10] = [
+    pub const ALL: [JobKind; 11] = [
         Self::Import,
         Self::Encode,
         Self::Scan,
@@ -35,6 +37,7 @@ impl JobKind {
         Self::Bulk,
         Self::Map,
         Self::Ablate,
+        Self::Bundle,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -49,6 +52,7 @@ impl JobKind {
             Self::Bulk => "bulk",
             Self::Map => "map",
             Self::Ablate => "ablate",
+            Self::Bundle => "bundle",
         }
     }
 

@@ -17,6 +17,7 @@ mod text;
 mod tfidf;
 mod tokens;
 mod vectors;
+mod whole;
 
 pub use error::EncodeError;
 pub use image::OrtImageEncoder;
@@ -24,6 +25,7 @@ pub use manifest::{
     ImageSpec, Input, Kind, Layout, Manifest, Output, Pooling, Resize, TextInputs, TextSpec, Verified,
 };
 pub use matrix::{Ports, Sequences, Shape, TrainedModel};
+pub use pixels::squares;
 pub use registry::{Entry, Registry};
 pub use runtime::{Provider, Runtime};
 pub use strip::{pick, split_strip};
@@ -31,6 +33,7 @@ pub use text::OrtTextEncoder;
 pub use tfidf::{HashedTfIdf, TfIdfFitter};
 pub use tokens::{cut_characters, cut_words, words};
 pub use vectors::{ClipVectors, encode_clips, mean_row, normalize_rows};
+pub use whole::{NamedInput, Values, WholeModel};
 
 use ndarray::Array2;
 

@@ -31,6 +31,11 @@ pub(crate) fn fit(frame: &RgbFrame, side: u32, resize: Resize) -> std::borrow::C
     std::borrow::Cow::Owned(square)
 }
 
+/// Frames as an encoder's squares, RGB row by row, one after the other: side x side x 3 bytes each.
+pub fn squares(frames: &[RgbFrame], spec: &ImageSpec) -> Vec<u8> {
+    frames.iter().flat_map(|f| fit(f, spec.size, spec.resize).into_owned().data).collect()
+}
+
 /// Scales the part of `size` at `origin` to `target` with a triangle filter that widens when
 /// shrinking, so that nothing aliases: bilinear when growing, about an area mean when shrinking.
 fn resample(

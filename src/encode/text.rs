@@ -69,7 +69,16 @@ impl OrtTextEncoder {
         Ok(encoder)
     }
 
-    fn tokens(&self, text: &str) -> Result<Vec<i64>> {
+    /// Whether the model takes token ids as 64-bit integers, else as 32-bit ones.
+    pub fn is_wide(&self) -> bool {
+        self.wide
+    }
+
+    /// The ids of a text's tokens as the model gets them, at most `max_tokens`.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn tokens(&self, text: &str) -> Result<Vec<i64>> {
         let fail = |e: tokenizers::Error| EncodeError::model(&self.name, format!("tokenizer: {e}"));
         let text = format!("{}{text}", self.spec.prefix);
         let encoding = self.tokenizer.encode_fast(text, true).map_err(fail)?;

@@ -19,7 +19,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use ndarray::Array2;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
@@ -88,6 +88,11 @@ fn to_f16(values: &[f32]) -> Vec<f16> {
     let mut out = vec![f16::ZERO; values.len()];
     out.convert_from_f32_slice(&clamped);
     out
+}
+
+/// The values as they come back once they have been written.
+pub fn as_stored(values: &mut [f32]) {
+    to_f16(values).convert_to_f32_slice(values);
 }
 
 /// Writes embeddings of length `dim` and returns how many. Columns: `sample_id` i64, `input_hash` i64,
@@ -201,11 +206,35 @@ pub fn read_embeddings<R: ChunkReader + 'static>(
     source: R,
     want_frames: bool,
 ) -> Result<Embeddings, ColumnarError> {
+    read_rows(source, want_frames, None)
+}
+
+/// The same of the samples that `wanted` says, in the order of the file; a file of none of them costs its ids only.
+pub fn read_embeddings_of<R: ChunkReader + Clone + 'static>(
+    source: R,
+    want_frames: bool,
+    wanted: impl Fn(i64) -> bool,
+) -> Result<Embeddings, ColumnarError> {
+    let (ids, _) = read_ids(source.clone())?;
+    let rows: Vec<usize> = (0..ids.len()).filter(|&i| wanted(ids[i])).collect();
+    if rows.len() == ids.len() {
+        return read_rows(source, want_frames, None);
+    }
+    let runs = rows.chunk_by(|a, b| a + 1 == *b).map(|run| run[0]..run[run.len() - 1] + 1);
+    let selection = RowSelection::from_consecutive_ranges(runs, ids.len());
+    read_rows(source, want_frames, Some(selection))
+}
+
+fn read_rows<R: ChunkReader + 'static>(
+    source: R,
+    want_frames: bool,
+    selection: Option<RowSelection>,
+) -> Result<Embeddings, ColumnarError> {
     let mut names = vec!["sample_id", "input_hash", "n_frames", "vector"];
     if want_frames {
         names.push("frames");
     }
-    let (rows, batches) = batches(source, Some(&names))?;
+    let (rows, batches) = batches(source, Some(&names), selection)?;
     let mut out = Embeddings {
         sample_ids: Vec::with_capacity(rows),
         input_hashes: Vec::with_capacity(rows),
@@ -248,7 +277,7 @@ fn matrix(bytes: &[u8], n: usize, dim: usize) -> Result<Array2<f32>, ColumnarErr
 
 /// Sample ids and input hashes only: reads a few bytes a row and no vectors.
 pub fn read_ids<R: ChunkReader + 'static>(source: R) -> Result<(Vec<i64>, Vec<i64>), ColumnarError> {
-    let (rows, batches) = batches(source, Some(&["sample_id", "input_hash"]))?;
+    let (rows, batches) = batches(source, Some(&["sample_id", "input_hash"]), None)?;
     let (mut ids, mut hashes) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
     for batch in batches {
         let batch = batch?;
@@ -261,13 +290,15 @@ pub fn read_ids<R: ChunkReader + 'static>(source: R) -> Result<(Vec<i64>, Vec<i6
 
 type Batches = parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
-/// Number of rows and their batches, with only the named columns when given.
+/// Number of rows and their batches, with only the named columns and the selected rows when given.
 fn batches<R: ChunkReader + 'static>(
     source: R,
     names: Option<&[&str]>,
+    selection: Option<RowSelection>,
 ) -> Result<(usize, Batches), ColumnarError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(source)?;
-    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let rows = selection.as_ref().map_or(all, RowSelection::row_count);
     let builder = match names {
         Some(names) => {
             if let Some(name) = names.iter().find(|n| builder.schema().field_with_name(n).is_err()) {
@@ -276,6 +307,10 @@ fn batches<R: ChunkReader + 'static>(
             let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
             builder.with_projection(mask)
         }
+        None => builder,
+    };
+    let builder = match selection {
+        Some(selection) => builder.with_row_selection(selection),
         None => builder,
     };
     Ok((rows, builder.with_batch_size(ROW_GROUP).build()?))

@@ -5,7 +5,6 @@
 //! finished file. Stored vectors have unit length, a missing field has none.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::Array2;
@@ -16,15 +15,12 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::encoders::{self, Source, failed};
 use super::progress::Progress;
 use super::{JobError, Services, media, vectors};
-use crate::domain::{Field, Note};
-use crate::encode::{
-    EncodeError, HashedTfIdf, ImageEncoder, OrtImageEncoder, OrtTextEncoder, Provider, Registry, Runtime,
-    TextEncoder, TfIdfFitter, encode_clips, normalize_rows, pick, split_strip,
-};
+use crate::domain::Field;
+use crate::encode::{HashedTfIdf, ImageEncoder, OrtImageEncoder, TextEncoder, TfIdfFitter, normalize_rows};
 use crate::exchange::columnar::{EmbeddingRow, write_embeddings};
-use crate::media::{RgbFrame, STRIP_FRAMES, STRIP_SIDE};
 use crate::store::embeddings::FittedEncoder;
 use crate::store::samples::MediaRow;
 
@@ -52,7 +48,7 @@ pub(crate) async fn missing(
     progress: &Progress,
 ) -> Result<serde_json::Map<String, Value>, JobError> {
     progress.stage("load_encoders", None);
-    let loaded = load(services, progress).await?;
+    let loaded = encoders::configured(services, progress).await?;
     let mut counts = serde_json::Map::new();
     if let Some(image) = &loaded.image {
         let n = frames(services, dataset, image, progress).await?;
@@ -69,68 +65,6 @@ pub(crate) async fn missing(
         counts.insert(field.as_str().into(), json!(n));
     }
     Ok(counts)
-}
-
-struct Loaded {
-    image: Option<Arc<OrtImageEncoder>>,
-    text: Option<Arc<OrtTextEncoder>>,
-}
-
-/// The configured encoders, as far as they are installed; what is not is said in the log.
-async fn load(services: &Services, progress: &Progress) -> Result<Loaded, JobError> {
-    let config = services.config.encode.clone();
-    let (dylib, dirs) = (services.native.onnxruntime.clone(), services.native.model_dirs.clone());
-    let sessions = media::parallel(services);
-    let mut notes: Vec<Note> = Vec::new();
-    let (loaded, notes) = tokio::task::spawn_blocking(move || -> Result<_, JobError> {
-        let mut loaded = Loaded { image: None, text: None };
-        let Some(dylib) = dylib else {
-            notes.push(Note::new("no_runtime"));
-            return Ok((loaded, notes));
-        };
-        let providers: Vec<Provider> = Provider::parse(&config.provider).into_iter().collect();
-        let runtime = Runtime::load(&dylib, config.intra_threads, &providers).map_err(failed)?;
-        let registry = Registry::open(&dirs);
-        // an altered model is refused loudly; one that is not installed is done without
-        fn found<T>(
-            registry: &Registry,
-            name: &str,
-            notes: &mut Vec<Note>,
-            make: impl FnOnce(&crate::encode::Manifest) -> Result<T, EncodeError>,
-        ) -> Result<Option<Arc<T>>, JobError> {
-            if name.is_empty() {
-                return Ok(None);
-            }
-            let Some(manifest) = registry.get(name) else {
-                notes.push(Note::new("encoder_unknown").with("name", name));
-                return Ok(None);
-            };
-            match make(manifest) {
-                Ok(encoder) => Ok(Some(Arc::new(encoder))),
-                Err(e @ EncodeError::FileMissing { .. }) => {
-                    notes.push(Note::new("encoder_missing").with("name", name).with("why", e));
-                    Ok(None)
-                }
-                Err(e) => Err(failed(e)),
-            }
-        }
-        loaded.image = found(&registry, &config.image, &mut notes, |m| {
-            OrtImageEncoder::new(&runtime, m, registry.dirs(), sessions)
-        })?;
-        loaded.text = found(&registry, &config.text, &mut notes, |m| {
-            OrtTextEncoder::new(&runtime, m, registry.dirs(), sessions)
-        })?;
-        Ok((loaded, notes))
-    })
-    .await??;
-    for note in notes {
-        progress.log("warn", note).await?;
-    }
-    Ok(loaded)
-}
-
-fn failed(e: EncodeError) -> JobError {
-    JobError::broke("stage.load_encoders", e)
 }
 
 /// First eight bytes of the sha256: what a row was made from.
@@ -176,7 +110,7 @@ async fn frames(
             progress.check()?;
             let scratch = services.scratch()?;
             let mut sources = Vec::with_capacity(clips.len());
-            let from_strip = encoder.spec().reads_strip(STRIP_FRAMES, STRIP_SIDE);
+            let from_strip = encoders::reads_strip(encoder);
             for (row, _) in clips {
                 sources.push(if from_strip {
                     Source::Strip(services.blobs.get(row.strip_blob.as_deref().unwrap_or_default()).await?)
@@ -187,65 +121,19 @@ async fn frames(
             }
             let (encoder, decoder) = (encoder.clone(), decoder.clone());
             let encoded = tokio::task::spawn_blocking(move || {
-                // two clips a call: big enough for the runtime's batches, small enough to share over cores
-                sources
-                    .par_chunks(2)
-                    .map(|pair| {
-                        let frames = pair
-                            .iter()
-                            .map(|s| s.frames(&encoder, decoder.as_ref()))
-                            .collect::<Result<Vec<_>, JobError>>()?;
-                        let brightness: Vec<f32> = frames.iter().map(|f| brightness(f)).collect();
-                        let vectors = encode_clips(encoder.as_ref(), frames).map_err(failed)?;
-                        Ok(vectors.into_iter().zip(brightness).collect::<Vec<_>>())
-                    })
-                    .collect::<Result<Vec<_>, JobError>>()
+                encoders::encode_frames(&encoder, &sources, decoder.as_ref())
             })
             .await??;
-            let encoded: Vec<_> = encoded.into_iter().flatten().collect();
             let (ids, bright): (Vec<i64>, Vec<f32>) =
                 clips.iter().zip(&encoded).map(|((row, _), (_, bright))| (row.id, *bright)).unzip();
             services.store.set_brightness(dataset, &ids, &bright).await?;
             for ((row, hash), (vectors, _)) in clips.iter().zip(encoded) {
-                let mut mean = Array2::zeros((1, vectors.mean.len()));
-                mean.row_mut(0).assign(&vectors.mean);
-                normalize_rows(&mut mean);
-                writer.push(row.id, *hash, mean.into_raw_vec_and_offset().0, Some(vectors.frames)).await?;
+                writer.push(row.id, *hash, vectors.mean.to_vec(), Some(vectors.frames)).await?;
             }
             progress.add(clips.len());
         }
     }
     writer.finish().await
-}
-
-/// Mean over the frames of a clip, in [0, 1].
-fn brightness(frames: &[RgbFrame]) -> f32 {
-    frames.iter().map(RgbFrame::brightness).sum::<f32>() / frames.len().max(1) as f32
-}
-
-/// Where the frames of a clip come from: the strip when it is big enough, else the clip itself.
-enum Source {
-    Strip(Vec<u8>),
-    Clip(std::path::PathBuf),
-}
-
-impl Source {
-    fn frames(
-        &self,
-        encoder: &OrtImageEncoder,
-        decoder: Option<&crate::media::Decoder>,
-    ) -> Result<Vec<RgbFrame>, JobError> {
-        let spec = encoder.spec();
-        match self {
-            Self::Strip(jpeg) => Ok(pick(split_strip(jpeg).map_err(failed)?, spec.frames)),
-            Self::Clip(path) => {
-                let decoder = decoder.ok_or_else(|| JobError::failed("decoder_missing", &[]))?;
-                decoder
-                    .frames(path as &Path, spec.frames, spec.size)
-                    .map_err(|e| JobError::failed("clip_lost", &[("why", &e)]))
-            }
-        }
-    }
 }
 
 /// The dataset's TF-IDF encoder of a field, fitted when there is none or the texts have grown much;
@@ -292,8 +180,7 @@ async fn fitted(
         progress.add(n);
     }
     let encoder = fitter.finish();
-    let blob =
-        format!("fitted/{}/{}/{}.bin", dataset.simple(), field.as_str(), encoder.version().replace('@', "-"));
+    let blob = encoders::fitted_blob(dataset, field, encoder.version());
     services.blobs.put(&blob, encoder.to_bytes()).await?;
     let fitted = FittedEncoder { version: encoder.version().to_owned(), n_texts: present, blob };
     services.store.set_fitted_encoder(dataset, field, &fitted).await?;

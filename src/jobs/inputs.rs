@@ -170,19 +170,22 @@ pub(crate) async fn frame_vectors(
     scratch: &Path,
 ) -> Result<FrameFile, JobError> {
     let row_of: HashMap<i64, usize> = samples.iter().enumerate().map(|(i, &id)| (id, i)).collect();
-    let holds = services.store.present_fields(dataset).await?;
+    let holds = services.store.present_fields(dataset, Some(samples)).await?;
     let holds: HashSet<i64> = holds.iter().filter(|p| p.holds(Field::Frames)).map(|p| p.id).collect();
+    let holds = Arc::new(holds);
     let mut writer = FrameFileWriter::create(scratch, samples.len(), block.dimension)?;
     let files = services.store.embedding_files(dataset).await?;
     for file in files.iter().filter(|f| f.field == Field::Frames && f.encoder == block.encoder) {
         let bytes = services.blobs.get(&file.blob).await?;
-        let read =
-            tokio::task::spawn_blocking(move || columnar::read_embeddings(bytes::Bytes::from(bytes), true))
-                .await?
-                .map_err(|e| JobError::broke("doing.embeddings", format!("{}: {e}", file.blob)))?;
+        let wanted = holds.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            columnar::read_embeddings_of(bytes::Bytes::from(bytes), true, |id| wanted.contains(&id))
+        })
+        .await?
+        .map_err(|e| JobError::broke("doing.embeddings", format!("{}: {e}", file.blob)))?;
         let frames = read.frames.unwrap_or_default();
         for (i, id) in read.sample_ids.iter().enumerate() {
-            let Some(&row) = row_of.get(id).filter(|_| holds.contains(id)) else { continue };
+            let Some(&row) = row_of.get(id) else { continue };
             match frames.get(i).and_then(Option::as_ref) {
                 Some(frames) => writer.put(row, frames.view())?,
                 None => writer.put(row, read.vectors.row(i).insert_axis(Axis(0)))?,
@@ -192,7 +195,8 @@ pub(crate) async fn frame_vectors(
     Ok(writer.finish()?)
 }
 
-fn cut(text: &SampleText, unit: Unit) -> Cut {
+/// The pieces of a sample's texts.
+pub(crate) fn cut(text: &SampleText, unit: Unit) -> Cut {
     [Field::Title, Field::Asr, Field::Ocr].map(|field| match (text.field(field), unit) {
         (None, _) => Vec::new(),
         (Some(text), Unit::Char) => cut_characters(&text),

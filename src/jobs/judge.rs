@@ -126,10 +126,12 @@ struct Scanned {
     title_mismatch: bool,
 }
 
-/// What the latest scan knows; empty without one.
+/// What the latest scan knows, as far as there is one, and what people said.
 #[derive(Default)]
 pub(super) struct Knowledge {
     samples: HashMap<i64, Scanned>,
+    /// People said that they fit no class.
+    fitting_none: HashSet<i64>,
     overlapping: HashSet<(usize, usize)>,
     matrix: Option<Vec<Vec<f32>>>,
     rate: Option<f64>,
@@ -158,18 +160,21 @@ impl Knowledge {
         services: &Services,
         dataset: Uuid,
         classes: &[String],
+        samples: &[i64],
     ) -> Result<Self, JobError> {
-        let Some(scan) = services.store.latest_scan(dataset).await? else { return Ok(Self::default()) };
+        let fitting_none = services.store.fitting_no_class(dataset, samples).await?.into_iter().collect();
+        let unscanned = Self { fitting_none, ..Self::default() };
+        let Some(scan) = services.store.latest_scan(dataset).await? else { return Ok(unscanned) };
         // what is known of the samples is a help, not a need
         if !services.blobs.exists(&scan.scores_blob).await? {
-            return Ok(Self::default());
+            return Ok(unscanned);
         }
         let bytes = services.blobs.get(&scan.scores_blob).await?;
         let column: HashMap<String, usize> =
             classes.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect();
         let mut known = Self {
             samples: tokio::task::spawn_blocking(move || scanned(bytes, &column)).await?,
-            ..Self::default()
+            ..unscanned
         };
         if let Ok(Summary { noise }) = serde_json::from_value::<Summary>(scan.summary) {
             known.overlapping = noise.overlapping.iter().flat_map(|p| [(p.a, p.b), (p.b, p.a)]).collect();
@@ -318,7 +323,7 @@ fn errors<'a>(
             p_predicted: a.probabilities[[i, said]],
             verified: a.verified[i],
             suggested: scan.suggested,
-            judged_out_of_taxonomy: false,
+            judged_out_of_taxonomy: known.fitting_none.contains(&a.ids[i]),
             outlier: scan.outlier,
             duplicate_across_split: a.duplicate_across_split[i],
             missing_field: scan.missing_field,

@@ -42,6 +42,7 @@ pub struct Experiment {
     #[schema(example = json!([0.012, 0.009, 0.015]))]
     pub gains: Vec<f64>,
     pub machine_seconds: f64,
+    pub cpu_seconds: Option<f64>,
     pub human_minutes: f64,
 }
 
@@ -86,7 +87,12 @@ pub async fn write_down(
     let Some(measured) = over_seeds(&e.gains) else {
         return refuse("gains", "an interval needs the gains of two seeds or more");
     };
-    for (field, value) in [("machine_seconds", e.machine_seconds), ("human_minutes", e.human_minutes)] {
+    let times = [
+        ("machine_seconds", e.machine_seconds),
+        ("cpu_seconds", e.cpu_seconds.unwrap_or_default()),
+        ("human_minutes", e.human_minutes),
+    ];
+    for (field, value) in times {
         if !(0.0..1e9).contains(&value) {
             return refuse(field, "a time is a number from 0");
         }
@@ -103,6 +109,7 @@ pub async fn write_down(
         corrections: 0,
         human_ms: (e.human_minutes * 60_000.0).round() as i64,
         machine_seconds: e.machine_seconds,
+        cpu_seconds: e.cpu_seconds,
         until: Utc::now(),
         author: author.to_owned(),
         created_at: Utc::now(),
@@ -190,6 +197,7 @@ pub(super) struct Tried {
     pub(super) expected_gain: Option<f64>,
     pub(super) measured: Option<Gain>,
     pub(super) machine_seconds: f64,
+    pub(super) cpu_seconds: f64,
     /// When its labels were read.
     pub(super) until: DateTime<Utc>,
 }
@@ -234,6 +242,7 @@ pub(super) async fn enter(
         corrections: effort.corrections,
         human_ms: effort.human_ms,
         machine_seconds: tried.machine_seconds,
+        cpu_seconds: Some(tried.cpu_seconds),
         until: tried.until,
         author: "tamis".to_owned(),
         created_at: Utc::now(),
@@ -306,6 +315,7 @@ pub(super) mod tests {
             corrections,
             human_ms: corrections * 2 * 5_000,
             machine_seconds: 30.0,
+            cpu_seconds: Some(55.0),
             until: Utc::now(),
             author: "tamis".into(),
             created_at: Utc::now(),

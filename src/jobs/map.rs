@@ -13,6 +13,7 @@ use super::{JobError, Services, encode};
 use crate::detect::map::{MapParams, MapStage, map};
 use crate::domain::{Field, MapMethod};
 use crate::store::maps::{Map, Mark};
+use crate::store::telling::Audience;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -38,7 +39,8 @@ pub(crate) async fn run(
 ) -> Result<Value, JobError> {
     encode::missing(services, dataset, progress).await?;
     progress.stage("load_features", None);
-    let mut ids: Vec<i64> = services.store.present_fields(dataset).await?.into_iter().map(|p| p.id).collect();
+    let mut ids: Vec<i64> =
+        services.store.present_fields(dataset, None).await?.into_iter().map(|p| p.id).collect();
     ids.sort_unstable();
     let features = vectors::features(services, dataset, &ids, &Field::ALL).await?;
     if features.blocks.is_empty() {
@@ -182,15 +184,20 @@ fn marks_file(ids: &[i64], marks: &[Mark]) -> Vec<u8> {
 }
 
 impl Services {
-    /// What is known of the map's points now, as the file that the API describes.
+    /// What the audience may know of the map's points now, as the file that the API describes.
     ///
     /// # Errors
     /// The map's file is gone.
-    pub async fn map_marks(&self, dataset: Uuid, map: &Map) -> Result<Vec<u8>, JobError> {
+    pub async fn map_marks(
+        &self,
+        dataset: Uuid,
+        map: &Map,
+        audience: Audience<'_>,
+    ) -> Result<Vec<u8>, JobError> {
         let file = self.blobs.get(&map.blob).await?;
         let ids = ids_of(&file).ok_or_else(|| JobError::broke("doing.files", "not a file of points"))?;
         let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(marks_file(&[], &[])) };
-        let marks = self.store.marks(dataset, *first, *last).await?;
+        let marks = self.store.marks(dataset, audience, *first, *last).await?;
         Ok(marks_file(&ids, &marks))
     }
 }
@@ -219,8 +226,14 @@ mod tests {
 
     #[test]
     fn marks_find_their_points() {
-        let mark =
-            |sample_id, class, suspicion| Mark { sample_id, class, cluster: None, suspicion, status: 2 };
+        let mark = |sample_id, class, suspicion| Mark {
+            sample_id,
+            class,
+            cluster: None,
+            suspicion,
+            status: 2,
+            judged: None,
+        };
         let marks = [mark(1, Some(4), None), mark(3, None, Some(1.0)), mark(8, Some(9), Some(0.5))];
         // 1 is not on the map, 5 is gone
         let file = marks_file(&[3, 5, 8], &marks);

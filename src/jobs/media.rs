@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::progress::Progress;
 use super::{JobError, Services};
+use crate::config::Config;
 use crate::domain::Note;
 use crate::exchange::media_path;
 use crate::media::{Decoder, Limits, MediaError, MediaInfo};
@@ -71,8 +72,13 @@ pub(crate) fn decoder(services: &Services) -> Result<Decoder, JobError> {
 }
 
 /// How many decoder processes run at once.
-pub(crate) fn parallel(services: &Services) -> usize {
-    match services.config.media.parallel {
+fn parallel(services: &Services) -> usize {
+    sessions(&services.config)
+}
+
+/// How many clips are decoded, or encoded by one encoder, at once.
+pub(crate) fn sessions(config: &Config) -> usize {
+    match config.media.parallel {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         n => n,
     }

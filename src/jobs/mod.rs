@@ -5,8 +5,11 @@
 //! claim, retry, recovery after a crash). [`Services`] is what every job and every handler works with.
 
 pub mod bulk;
+pub mod bundle;
 pub mod consensus;
+mod cpu;
 pub mod encode;
+mod encoders;
 pub mod export;
 mod features;
 pub mod import;
@@ -51,6 +54,7 @@ pub struct Services {
     /// To addresses that people typed.
     pub outbound: Outbound,
     pub(crate) queue: queue::Queue,
+    pub(crate) encoders: encoders::Encoders,
     /// Trained models that answer requests.
     pub(crate) models: predict::Models,
 }
@@ -124,8 +128,9 @@ impl Services {
         let blobs = Blobs::open(&config.blob_url, &config.state.join("blobs"))?;
         let queue = queue::Queue::open(&store).await?;
         let outbound = Outbound::new(config.webhooks.allow_private)?;
-        let models = predict::Models::default();
-        Ok(Self { store, blobs, config: Arc::new(config), native: Arc::new(native), outbound, queue, models })
+        let (encoders, models) = (encoders::Encoders::new(&config), predict::Models::default());
+        let (config, native) = (Arc::new(config), Arc::new(native));
+        Ok(Self { store, blobs, config, native, outbound, queue, encoders, models })
     }
 
     /// Scratch space on the same disk as the state.
@@ -168,6 +173,11 @@ impl Services {
     ) -> Result<Uuid, JobError> {
         args.check()?;
         self.enqueue(JobKind::Ablate, Some(dataset), args).await
+    }
+
+    /// A training and its encoders as one file.
+    pub async fn enqueue_bundle(&self, dataset: Uuid, args: &bundle::BundleArgs) -> Result<Uuid, JobError> {
+        self.enqueue(JobKind::Bundle, Some(dataset), args).await
     }
 
     pub async fn enqueue_export(&self, dataset: Uuid, args: &export::ExportArgs) -> Result<Uuid, JobError> {

@@ -296,7 +296,7 @@ fn top_up(facts: &Facts, costs: &Costs) -> Option<Action> {
     let n = usize::try_from(n).unwrap_or(0);
     // level-2 macro F1 is the mean over classes, and one of the four parts of the mean
     let at_most = weak.iter().map(|c| score - c.f1).sum::<f64>() / k as f64 / 4.0;
-    let evidence = Note::new("next_weak")
+    let evidence = Note::new(if weak.len() == 1 { "next_weak_one" } else { "next_weak" })
         .with("classes", weak.len())
         .with("size", size)
         .with("f1", format!("{score:.3}"));

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::progress::{Progress, write_note};
-use super::{JobError, Services, bulk, encode, export, import, map, rerank, rule, scan, train};
+use super::{JobError, Services, bulk, bundle, encode, export, import, map, rerank, rule, scan, train};
 use crate::domain::{JobKind, JobState, Note};
 use crate::messages::{self, Lang};
 use crate::store::Store;
@@ -152,6 +152,7 @@ async fn dispatch(
         JobKind::Bulk => bulk::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Map => map::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Ablate => train::ablate::run(services, dataset(job)?, args(job)?, progress).await,
+        JobKind::Bundle => bundle::run(services, dataset(job)?, args(job)?, progress).await,
         JobKind::Rerank => rerank::run(services, dataset(job)?, args(job)?, progress).await,
     }
 }

@@ -93,7 +93,7 @@ pub async fn learning(services: &Services, dataset: Uuid, scan: &Scan) -> crate:
     let audited = Audited::of(audits.iter().map(audit));
     Ok(Learning {
         errors: Errors::of(scan, &audited),
-        reviews: store.decisions(dataset, 0).await?,
+        reviews: store.decisions(dataset).await?,
         needed: LEAST_REVIEWS,
         model: meta.and_then(|m| serde_json::from_value(m.get("report")?.clone()).ok()),
         audited,
@@ -104,9 +104,9 @@ impl Services {
     /// Queues a rerank of the dataset's last scan when enough reviews came in since the one before, and none
     /// waits already.
     pub async fn rerank_if_due(&self, dataset: Uuid) -> Result<Option<Uuid>, JobError> {
-        let Some((scan, upto)) = self.store.learnt_upto(dataset).await? else { return Ok(None) };
+        let Some((scan, upto, new)) = self.store.learnt_upto(dataset).await? else { return Ok(None) };
         let due = if upto == 0 { LEAST_REVIEWS } else { self.config.scan.meta_batch };
-        let new = usize::try_from(self.store.decisions(dataset, upto).await?).unwrap_or(0);
+        let new = usize::try_from(new).unwrap_or(0);
         if new < due || self.store.rerank_pending(dataset).await? {
             return Ok(None);
         }

@@ -12,6 +12,7 @@ use super::{JobError, Services};
 use crate::exchange::snapshot_file::Row;
 use crate::store::Page;
 use crate::store::snapshots::{Restored, Snapshot, Wanted};
+use crate::store::telling::Audience;
 
 /// Samples that went from one class to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -49,6 +50,27 @@ pub struct Diff {
     pub page: Page<Change>,
 }
 
+impl Diff {
+    /// Leaves out samples that the audience may be asked about without knowing, where one of the two labels is
+    /// somebody's decision. Their number stays in the counts.
+    pub async fn tell(
+        &mut self,
+        services: &Services,
+        dataset: Uuid,
+        audience: Audience<'_>,
+    ) -> Result<(), JobError> {
+        let ids: Vec<i64> = self.page.items.iter().map(|c| c.sample_id).collect();
+        let told = services.store.told(dataset, audience, &ids).await?;
+        self.page.items.retain(|change| {
+            let Some(told) = told.get(&change.sample_id) else { return true };
+            // what somebody leaves out is not among the labelled
+            let knows = |class: &Option<String>| class.as_ref().map_or(told.excluded, |c| told.knows(c));
+            knows(&change.from) && knows(&change.to)
+        });
+        Ok(())
+    }
+}
+
 /// What a revert did.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Reverted {
@@ -59,7 +81,10 @@ pub struct Reverted {
     /// Labels taken back, and labels given again.
     pub retracted: i64,
     pub given: i64,
-    /// Samples that were verified as something else, and wait for somebody again.
+    /// Decisions made since, which count no more.
+    pub fallen: i64,
+    /// Samples that wait for somebody again: those that only such decisions spoke for, and those that were verified as
+    /// something else.
     pub queued: i64,
 }
 
@@ -118,7 +143,8 @@ fn diff_of(before: Vec<Row>, now: Vec<Row>, filter: &ChangeFilter, after: Option
 }
 
 /// Makes the current labels of the samples in `snapshot` what they were then; other samples stay as they
-/// are. The labels before are kept as a snapshot first. All or nothing, and the same again changes nothing.
+/// are. Decisions on the samples that were made since count no more. The labels before are kept as a snapshot first.
+/// All or nothing, and the same again changes nothing.
 pub async fn revert(
     services: &Services,
     dataset: Uuid,
@@ -137,9 +163,9 @@ pub async fn revert(
             decided_at: r.decided_at,
         })
         .collect();
-    let Restored { changed, retracted, given, queued } =
-        services.store.restore(dataset, &snapshot.id, &before.id, &wanted, author, reason).await?;
-    Ok(Reverted { before: before.id, changed, retracted, given, queued })
+    let Restored { changed, retracted, given, fallen, queued } =
+        services.store.restore(dataset, snapshot, &before.id, &wanted, author, reason).await?;
+    Ok(Reverted { before: before.id, changed, retracted, given, fallen, queued })
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ pub(crate) async fn frame_block(services: &Services, dataset: Uuid) -> Result<Op
 }
 
 /// The features of `samples` (in their order) in exactly these blocks, which stay where they are: what a
-/// model that was trained on them reads. Reads every file of theirs, one after the other.
+/// model that was trained on them reads. Of every file of theirs, one after the other, the rows of `samples`.
 pub(crate) async fn stored(
     services: &Services,
     dataset: Uuid,
@@ -127,21 +127,23 @@ pub(crate) async fn stored(
     let files = services.store.embedding_files(dataset).await?;
     let width = blocks.iter().map(|b| b.start + b.dimension).max().unwrap_or(0);
     let row_of: HashMap<i64, usize> = samples.iter().enumerate().map(|(i, &id)| (id, i)).collect();
-    let holds = services.store.present_fields(dataset).await?;
+    let holds = services.store.present_fields(dataset, Some(samples)).await?;
     let mut matrix = Array2::zeros((samples.len(), width));
     for b in &mut blocks {
         let mut seen = vec![false; samples.len()];
         // what a sample held before, and holds no more, does not count
         let holds: HashSet<i64> = holds.iter().filter(|p| p.holds(b.field)).map(|p| p.id).collect();
+        let holds = std::sync::Arc::new(holds);
         for file in files.iter().filter(|f| f.field == b.field && f.encoder == b.encoder) {
             let bytes = services.blobs.get(&file.blob).await?;
+            let wanted = holds.clone();
             let read = tokio::task::spawn_blocking(move || {
-                columnar::read_embeddings(bytes::Bytes::from(bytes), false)
+                columnar::read_embeddings_of(bytes::Bytes::from(bytes), false, |id| wanted.contains(&id))
             })
             .await?
             .map_err(|e| JobError::broke("doing.embeddings", format!("{}: {e}", file.blob)))?;
             for (id, vector) in read.sample_ids.iter().zip(read.vectors.rows()) {
-                if let Some(&row) = row_of.get(id).filter(|_| holds.contains(id)) {
+                if let Some(&row) = row_of.get(id) {
                     matrix.slice_mut(s![row, b.start..b.start + b.dimension]).assign(&vector);
                     seen[row] = true;
                 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::sets::SampleSet;
+use super::telling::Audience;
 use super::{Page, Result, Store, StoreError, keyword};
 use crate::domain::{BulkAction, JobKind, JobState, LabelSource, RunState};
 
@@ -184,7 +185,7 @@ impl Store {
         q.push("), count(*) filter (where label_precedence(c.source) > ")
             .push_bind(LabelSource::Annotator.precedence())
             .push(")");
-        self.push_set(&mut q, dataset, &filter.set).await?;
+        self.push_set(&mut q, dataset, &filter.set, Audience::Knowing).await?;
         q.push(" and s.id <> all(")
             .push_bind(filter.except.clone())
             .push(") group by c.class order by 2 desc, 1");
@@ -338,7 +339,7 @@ impl Store {
         push_changes(&mut q, bulk.action, bulk.class.as_deref());
         q.push(", ");
         push_stated(&mut q, bulk.action);
-        self.push_set(&mut q, dataset, &bulk.filter.set).await?;
+        self.push_set(&mut q, dataset, &bulk.filter.set, Audience::Knowing).await?;
         q.push(" and s.id <> all(").push_bind(bulk.filter.except.clone()).push(")");
         let mut tx = self.pool.begin().await?;
         sqlx::query!("select id from datasets where id = $1 for key share", dataset)

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::telling::Audience;
 use super::{Page, Result, Store, StoreError};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -63,22 +64,25 @@ impl Store {
         })
     }
 
-    /// Oldest first.
+    /// Oldest first; others' are left out for whoever may be asked about the sample without knowing.
     pub async fn comments(
         &self,
         dataset: Uuid,
         sample: i64,
+        audience: Audience<'_>,
         after: i64,
         limit: i64,
     ) -> Result<Page<Comment>> {
         let rows = sqlx::query_as!(
             Comment,
             "select id, client_id, author, text, created_at from comments
-             where dataset_id = $1 and sample_id = $2 and id > $3 order by id limit $4",
+             where dataset_id = $1 and sample_id = $2 and id > $3
+               and ($5::text is null or author = $5 or not blind_to($2, $5)) order by id limit $4",
             dataset,
             sample,
             after,
-            limit + 1
+            limit + 1,
+            audience.annotator()
         )
         .fetch_all(&self.pool)
         .await?;

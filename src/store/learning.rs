@@ -49,14 +49,13 @@ pub struct AuditRow {
 }
 
 impl Store {
-    /// Reviews that stand and decide on a label, after the review `after`.
-    pub async fn decisions(&self, dataset: Uuid, after: i64) -> Result<i64> {
+    /// Reviews that stand and decide on a label.
+    pub async fn decisions(&self, dataset: Uuid) -> Result<i64> {
         Ok(sqlx::query_scalar!(
             r#"select count(*) as "n!" from reviews r
-               where dataset_id = $1 and id > $2 and decision in ('keep', 'relabel', 'out_of_taxonomy') and purpose <> 'gold'
+               where dataset_id = $1 and decision in ('keep', 'relabel', 'out_of_taxonomy') and purpose <> 'gold'
                  and not exists (select from review_retractions t where t.review_id = r.id)"#,
-            dataset,
-            after
+            dataset
         )
         .fetch_one(&self.pool)
         .await?)
@@ -101,15 +100,21 @@ impl Store {
         Ok(sqlx::query_scalar!("select meta from scans where id = $1", scan).fetch_one(&self.pool).await?)
     }
 
-    /// The last scan, and the review up to which its order has learnt (0: not yet).
-    pub async fn learnt_upto(&self, dataset: Uuid) -> Result<Option<(Uuid, i64)>> {
+    /// The last scan, the review up to which its order has learnt (0: not yet), and how many decisions came since.
+    /// O(decisions since).
+    pub async fn learnt_upto(&self, dataset: Uuid) -> Result<Option<(Uuid, i64, i64)>> {
         let row = sqlx::query!(
-            "select id, meta_review from scans where dataset_id = $1 order by seq desc limit 1",
+            r#"select s.id, s.meta_review,
+                 (select count(*) from reviews r
+                  where r.dataset_id = $1 and r.id > s.meta_review and r.decision in ('keep', 'relabel', 'out_of_taxonomy')
+                    and r.purpose <> 'gold'
+                    and not exists (select from review_retractions t where t.review_id = r.id)) as "new!"
+               from scans s where s.dataset_id = $1 order by s.seq desc limit 1"#,
             dataset
         )
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|r| (r.id, r.meta_review)))
+        Ok(row.map(|r| (r.id, r.meta_review, r.new)))
     }
 
     /// Every how many places of the scan's order there is an audit; 0: nowhere.

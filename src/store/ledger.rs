@@ -34,6 +34,8 @@ pub struct Entry {
     pub human_ms: i64,
     /// Seconds that the machine worked on it, by the clock.
     pub machine_seconds: f64,
+    /// Seconds that its processors worked on it; null where nobody counted.
+    pub cpu_seconds: Option<f64>,
     /// Reviews up to here are in.
     pub until: DateTime<Utc>,
     pub author: String,
@@ -82,6 +84,7 @@ struct Row {
     corrections: i64,
     human_ms: i64,
     machine_seconds: f64,
+    cpu_seconds: Option<f64>,
     until: DateTime<Utc>,
     author: String,
     created_at: DateTime<Utc>,
@@ -113,6 +116,7 @@ impl TryFrom<Row> for Entry {
             corrections: r.corrections,
             human_ms: r.human_ms,
             machine_seconds: r.machine_seconds,
+            cpu_seconds: r.cpu_seconds,
             until: r.until,
             author: r.author,
             created_at: r.created_at,
@@ -127,8 +131,9 @@ impl Store {
             .map_err(|e| StoreError::Corrupt { what: "ledger", reason: e.to_string() })?;
         sqlx::query!(
             "insert into ledger (id, dataset_id, training_id, step, changes, hypothesis, expected_gain, measured_gain,
-               gain_low, gain_high, gain_over, n_over, reviews, corrections, human_ms, machine_seconds, until, author)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+               gain_low, gain_high, gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds,
+               until, author)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
              on conflict (id) do nothing",
             e.id,
             dataset,
@@ -146,6 +151,7 @@ impl Store {
             e.corrections,
             e.human_ms,
             e.machine_seconds,
+            e.cpu_seconds,
             e.until,
             e.author
         )
@@ -159,7 +165,8 @@ impl Store {
         let rows = sqlx::query_as!(
             Row,
             "select id, training_id, step, changes, hypothesis, expected_gain, measured_gain, gain_low, gain_high,
-               gain_over, n_over, reviews, corrections, human_ms, machine_seconds, until, author, created_at
+               gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds, until, author,
+               created_at
              from ledger
              where dataset_id = $1 and ($2::uuid is null or seq < (select seq from ledger where id = $2))
              order by seq desc limit $3",
@@ -178,7 +185,8 @@ impl Store {
         sqlx::query_as!(
             Row,
             "select id, training_id, step, changes, hypothesis, expected_gain, measured_gain, gain_low, gain_high,
-               gain_over, n_over, reviews, corrections, human_ms, machine_seconds, until, author, created_at
+               gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds, until, author,
+               created_at
              from ledger where dataset_id = $1 and training_id = $2",
             dataset,
             training

@@ -107,25 +107,86 @@ pub(super) async fn settle_down(
     looks: &[Look],
 ) -> Result<Option<OpenItem>> {
     let outcome = settle(sample, looks);
-    verify(tx, dataset, sample, &outcome).await?;
-    exclude(tx, dataset, sample, outcome.excluded_by).await?;
-    queue(tx, dataset, sample, looks, &outcome).await
+    let before = before(tx, sample).await?;
+    let wanted = wanted(&outcome, looks, &before);
+    // what nobody has to look at any more is taken out of the queue with the same statement
+    let done = before.open.as_ref().filter(|_| wanted.is_none()).map(|open| open.id);
+    verify(tx, dataset, sample, &outcome, &before, done).await?;
+    if before.excluded || outcome.excluded_by.is_some() {
+        exclude(tx, dataset, sample, outcome.excluded_by).await?;
+    }
+    match wanted {
+        Some(purpose) => queue(tx, dataset, sample, looks, (&outcome, purpose), before.open).await,
+        None => Ok(None),
+    }
 }
 
-async fn verify(tx: &mut PgConnection, dataset: Uuid, sample: i64, outcome: &Outcome) -> Result<()> {
-    let before = sqlx::query!(
-        r#"select v.label_id, l.class as "class?" from verifications v left join labels l on l.id = v.label_id
-           where v.sample_id = $1"#,
+/// What a sample came to before.
+struct Before {
+    /// The label of those who agreed, and its class.
+    label: Option<i64>,
+    class: Option<String>,
+    /// A review leaves it out.
+    excluded: bool,
+    /// It was in the queue at some time.
+    queued: bool,
+    /// Locked.
+    open: Option<OpenItem>,
+}
+
+async fn before(tx: &mut PgConnection, sample: i64) -> Result<Before> {
+    let r = sqlx::query!(
+        r#"with open as (
+             select id, purpose, not_by, leased_by, coalesce(leased_until > now(), false) as live from queue_items
+             where sample_id = $1 and state = 'open' and purpose <> 'gold' for update)
+           select v.label_id as "label?", l.class as "class?",
+             exists (select from exclusions where sample_id = $1 and review_id is not null and lifted_at is null) as "excluded!",
+             exists (select from queue_items where sample_id = $1 and purpose <> 'gold') as "queued!",
+             o.id as "item?", o.purpose as "purpose?", o.not_by as "not_by?", o.leased_by as "leased_by?", o.live as "live?"
+           from (select) x left join open o on true left join verifications v on v.sample_id = $1
+           left join labels l on l.id = v.label_id"#,
         sample
     )
-    .fetch_optional(&mut *tx)
+    .fetch_one(tx)
     .await?;
-    let (old_label, old_class) = before.map_or((None, None), |b| (b.label_id, b.class));
+    let open = match (r.item, r.purpose) {
+        (Some(id), Some(purpose)) => Some(OpenItem {
+            id,
+            purpose: keyword("purpose", &purpose, Purpose::parse)?,
+            not_by: r.not_by.unwrap_or_default(),
+            leased_by: r.leased_by,
+            live: r.live == Some(true),
+        }),
+        _ => None,
+    };
+    Ok(Before { label: r.label, class: r.class, excluded: r.excluded, queued: r.queued, open })
+}
+
+/// The look that the sample waits for.
+fn wanted(outcome: &Outcome, looks: &[Look], before: &Before) -> Option<Purpose> {
+    match outcome.standing {
+        Standing::Second => Some(Purpose::Second),
+        Standing::Adjudicate => Some(Purpose::Adjudicate),
+        // somebody is unsure, or everything was taken back: only what was in the queue comes back
+        Standing::Open if before.open.is_some() || !looks.is_empty() || before.queued => Some(Purpose::First),
+        Standing::Open | Standing::Decided | Standing::Verified | Standing::Gold => None,
+    }
+}
+
+/// Keeps what is verified and the label that people agree on; `done`: the item of the queue that is over.
+async fn verify(
+    tx: &mut PgConnection,
+    dataset: Uuid,
+    sample: i64,
+    outcome: &Outcome,
+    before: &Before,
+    done: Option<i64>,
+) -> Result<()> {
     let agreed = outcome.class.as_ref().filter(|_| outcome.consensus);
-    let label = if old_label.is_some() && old_class.as_ref() == agreed {
-        old_label
+    let label = if before.label.is_some() && before.class.as_ref() == agreed {
+        before.label
     } else {
-        if let Some(old) = old_label {
+        if let Some(old) = before.label {
             retract(tx, old, TOGETHER).await?;
         }
         match agreed {
@@ -141,12 +202,20 @@ async fn verify(tx: &mut PgConnection, dataset: Uuid, sample: i64, outcome: &Out
         Standing::Verified => "verified",
         Standing::Gold => "gold",
         Standing::Open | Standing::Decided => {
-            sqlx::query!("delete from verifications where sample_id = $1", sample).execute(tx).await?;
+            sqlx::query!(
+                "with done as (update queue_items set state = 'done', done_at = now() where id = $2)
+                 delete from verifications where sample_id = $1",
+                sample,
+                done
+            )
+            .execute(tx)
+            .await?;
             return Ok(());
         }
     };
     sqlx::query!(
-        "insert into verifications (sample_id, dataset_id, state, class, people, label_id, settled)
+        "with done as (update queue_items set state = 'done', done_at = now() where id = $8)
+         insert into verifications (sample_id, dataset_id, state, class, people, label_id, settled)
          values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (sample_id) do update set state = excluded.state, class = excluded.class, people = excluded.people,
            label_id = excluded.label_id, settled = excluded.settled, updated_at = now()",
@@ -156,14 +225,15 @@ async fn verify(tx: &mut PgConnection, dataset: Uuid, sample: i64, outcome: &Out
         outcome.class,
         i32::try_from(outcome.people).unwrap_or(i32::MAX),
         label,
-        outcome.settled
+        outcome.settled,
+        done
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-pub(super) async fn give_label(
+async fn give_label(
     tx: &mut PgConnection,
     dataset: Uuid,
     sample: i64,
@@ -219,7 +289,7 @@ async fn exclude(tx: &mut PgConnection, dataset: Uuid, sample: i64, review: Opti
     Ok(())
 }
 
-pub(super) async fn open_item(tx: &mut PgConnection, sample: i64) -> Result<Option<OpenItem>> {
+async fn open_item(tx: &mut PgConnection, sample: i64) -> Result<Option<OpenItem>> {
     let row = sqlx::query!(
         r#"select id, purpose, not_by, leased_by, coalesce(leased_until > now(), false) as "live!" from queue_items
            where sample_id = $1 and state = 'open' and purpose <> 'gold' for update"#,
@@ -239,29 +309,15 @@ pub(super) async fn open_item(tx: &mut PgConnection, sample: i64) -> Result<Opti
     .transpose()
 }
 
+/// Has the sample wait for a look of this purpose.
 async fn queue(
     tx: &mut PgConnection,
     dataset: Uuid,
     sample: i64,
     looks: &[Look],
-    outcome: &Outcome,
+    (outcome, purpose): (&Outcome, Purpose),
+    open: Option<OpenItem>,
 ) -> Result<Option<OpenItem>> {
-    let open = open_item(tx, sample).await?;
-    let wanted = match outcome.standing {
-        Standing::Second => Some(Purpose::Second),
-        Standing::Adjudicate => Some(Purpose::Adjudicate),
-        // somebody is unsure, or everything was taken back: only what was in the queue comes back
-        Standing::Open if open.is_some() || !looks.is_empty() || was_queued(tx, sample).await? => {
-            Some(Purpose::First)
-        }
-        Standing::Open | Standing::Decided | Standing::Verified | Standing::Gold => None,
-    };
-    let Some(purpose) = wanted else {
-        if let Some(open) = open {
-            close(tx, open.id).await?;
-        }
-        return Ok(None);
-    };
     let first = looks.iter().find(|l| outcome.votes.first() == Some(&l.review));
     let blind = purpose == Purpose::Second && first.is_some_and(|l| l.policy.blind);
     // a blind look starts from what the first one saw, and so does whoever settles
@@ -305,15 +361,6 @@ async fn queue(
     .execute(&mut *tx)
     .await?;
     open_item(tx, sample).await
-}
-
-async fn was_queued(tx: &mut PgConnection, sample: i64) -> Result<bool> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists (select from queue_items where sample_id = $1 and purpose <> 'gold') as "was!""#,
-        sample
-    )
-    .fetch_one(tx)
-    .await?)
 }
 
 async fn close(tx: &mut PgConnection, item: i64) -> Result<()> {

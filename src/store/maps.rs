@@ -6,6 +6,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::telling::{Audience, Tells, Told};
 use super::{Result, Store, StoreError, keyword};
 use crate::domain::MapMethod;
 
@@ -24,7 +25,7 @@ pub struct Map {
 }
 
 /// What is known of one sample now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Mark {
     pub sample_id: i64,
     /// Column of the current class in the taxonomy.
@@ -34,6 +35,33 @@ pub struct Mark {
     pub suspicion: Option<f32>,
     /// 0 open, 1 kept, 2 relabelled, 3 unsure, 4 decided otherwise, 5 excluded.
     pub status: i32,
+    /// The label that the scan judged.
+    pub judged: Option<String>,
+}
+
+fn status(decision: Option<&str>, excluded: bool) -> i32 {
+    match decision {
+        _ if excluded => 5,
+        None => 0,
+        Some("keep") => 1,
+        Some("relabel") => 2,
+        Some("unsure") => 3,
+        Some(_) => 4,
+    }
+}
+
+impl Tells for Mark {
+    fn sample(&self) -> i64 {
+        self.sample_id
+    }
+
+    fn tell(&mut self, told: &Told) {
+        self.class = told.class_index;
+        self.status = status(told.decision.as_deref(), told.excluded);
+        if self.judged.as_ref().is_some_and(|j| !j.is_empty() && !told.knows(j)) {
+            self.suspicion = None;
+        }
+    }
 }
 
 struct Row {
@@ -104,12 +132,17 @@ impl Store {
     }
 
     /// Of the samples with ids from `first` to `last`, in id order, by the latest scan. One pass over them.
-    pub async fn marks(&self, dataset: Uuid, first: i64, last: i64) -> Result<Vec<Mark>> {
-        Ok(sqlx::query_as!(
-            Mark,
+    pub async fn marks(
+        &self,
+        dataset: Uuid,
+        audience: Audience<'_>,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<Mark>> {
+        let rows = sqlx::query!(
             r#"select s.id as "sample_id!", n.class_index as "class?", f.cluster as "cluster?", f.suspicion as "suspicion?",
-                 case when x.sample_id is not null then 5 when r.decision is null then 0 when r.decision = 'keep' then 1
-                   when r.decision = 'relabel' then 2 when r.decision = 'unsure' then 3 else 4 end as "status!"
+                 r.decision as "decision?", x.sample_id is not null as "excluded!",
+                 case when r.decision is not null then f.given_class end as judged
                from samples s
                left join current_labels c on c.sample_id = s.id
                left join taxonomy_nodes n on n.dataset_id = s.dataset_id and n.node = c.class
@@ -123,6 +156,27 @@ impl Store {
             last
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let mut marks: Vec<Mark> = rows
+            .into_iter()
+            .map(|r| Mark {
+                status: status(r.decision.as_deref(), r.excluded),
+                sample_id: r.sample_id,
+                class: r.class,
+                cluster: r.cluster,
+                suspicion: r.suspicion,
+                judged: r.judged,
+            })
+            .collect();
+        if audience != Audience::Knowing {
+            let open = self.undecided_between(dataset, first, last).await?;
+            let told = self.told(dataset, audience, &open).await?;
+            for mark in &mut marks {
+                if let Some(told) = told.get(&mark.sample_id) {
+                    mark.tell(told);
+                }
+            }
+        }
+        Ok(marks)
     }
 }

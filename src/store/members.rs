@@ -47,19 +47,6 @@ impl Store {
         role.map(|r| keyword("role", &r, Role::parse)).transpose()
     }
 
-    /// The role in the dataset that a job belongs to.
-    pub async fn role_in_dataset_of_job(&self, account: Uuid, job: Uuid) -> Result<Option<Role>> {
-        let role = sqlx::query_scalar!(
-            "select m.role from members m join jobs j on j.dataset_id = m.dataset_id
-             where m.account_id = $1 and j.id = $2",
-            account,
-            job
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        role.map(|r| keyword("role", &r, Role::parse)).transpose()
-    }
-
     /// In order of names.
     pub async fn members(&self, dataset: Uuid, after: Option<&str>, limit: i64) -> Result<Page<Member>> {
         let rows = sqlx::query!(

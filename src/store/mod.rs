@@ -37,6 +37,7 @@ pub mod settings;
 pub mod snapshots;
 pub mod suspects;
 mod taxonomies;
+pub mod telling;
 pub mod trail;
 pub mod trainings;
 pub mod webhooks;

@@ -118,8 +118,10 @@ impl Store {
         let wanted = |items: &[DrawnItem]| draw.count - i64::try_from(items.len()).unwrap_or(i64::MAX);
         // those passed on for later come last
         let mut passes = vec![false, true];
+        let mut first_looks = Vec::new();
         while wanted(&items) > 0 && !passes.is_empty() {
-            let fresh = self.lease_next(draw, wanted(&items), passes[0]).await?;
+            let (fresh, first) = self.lease_next(draw, wanted(&items), passes[0]).await?;
+            first_looks.extend(first);
             let enough = i64::try_from(fresh.len()).unwrap_or(i64::MAX) >= wanted(&items);
             items.extend(fresh);
             if enough {
@@ -132,11 +134,15 @@ impl Store {
             passes.remove(0);
         }
         items.truncate(usize::try_from(draw.count).unwrap_or(0));
-        Ok(Drawn { open: self.open_for(draw).await?, items })
+        let (open, slips_gold_in) = self.open_for(draw).await?;
+        if slips_gold_in {
+            self.slip_gold_in(draw, &first_looks).await?;
+        }
+        Ok(Drawn { open, items })
     }
 
-    /// Leases up to `n` items to the tab.
-    async fn lease_next(&self, draw: &Draw, n: i64, skipped: bool) -> Result<Vec<DrawnItem>> {
+    /// Leases up to `n` items to the tab; also tells which samples of them are for a first look.
+    async fn lease_next(&self, draw: &Draw, n: i64, skipped: bool) -> Result<(Vec<DrawnItem>, Vec<i64>)> {
         let rows = sqlx::query_as!(
             Row,
             r#"with recursive lanes(lane) as (
@@ -190,13 +196,14 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let first = rows.iter().filter(|r| r.purpose == Purpose::First.as_str());
-        self.slip_gold_in(draw, &first.map(|r| r.sample_id).collect::<Vec<_>>()).await?;
-        rows.into_iter().map(DrawnItem::try_from).collect()
+        let first =
+            rows.iter().filter(|r| r.purpose == Purpose::First.as_str()).map(|r| r.sample_id).collect();
+        Ok((rows.into_iter().map(DrawnItem::try_from).collect::<Result<_>>()?, first))
     }
 
-    /// Samples that wait for this person: at most [`COUNTED`] of each lane, and what is not in the queue yet.
-    async fn open_for(&self, draw: &Draw) -> Result<i64> {
+    /// Samples that wait for this person: at most [`COUNTED`] of each lane, and what is not in the queue yet; and
+    /// whether the policy has known ones slipped in.
+    async fn open_for(&self, draw: &Draw) -> Result<(i64, bool)> {
         let row = sqlx::query!(
             r#"with recursive lanes(lane) as (
                  (select lane from queue_items where dataset_id = $1 and state = 'open' order by lane limit 1)
@@ -206,7 +213,8 @@ impl Store {
                  from lanes l where l.lane is not null
                )
                select coalesce(sum(c.n), 0)::bigint as "queued!",
-                 (select left_over from queue_sources where dataset_id = $1) as left_over
+                 (select left_over from queue_sources where dataset_id = $1) as left_over,
+                 (select gold_rate > 0 from review_policies where dataset_id = $1 order by version desc limit 1) as gold
                from lanes l cross join lateral (
                  select count(*) as n from (select from queue_items q
                    where q.dataset_id = $1 and q.state = 'open' and q.lane = l.lane and not $2 = any(q.not_by) limit $5) x) c
@@ -222,6 +230,7 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        Ok(row.queued + row.left_over.filter(|_| draw.batch.is_none()).unwrap_or(0))
+        let open = row.queued + row.left_over.filter(|_| draw.batch.is_none()).unwrap_or(0);
+        Ok((open, row.gold == Some(true)))
     }
 }

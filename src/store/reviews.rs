@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::history::HistoryEntry;
-use super::looks::{give_label, retract, settle_down, standing};
+use super::looks::{retract, settle_down, standing};
 use super::policies::PolicyColumns;
 use super::queue::{DrawnItem, close_lease, held_again, lease_again, reopen_gold};
+use super::telling::Audience;
 use super::{Page, Result, Store, StoreError, keyword};
 use crate::domain::policy::{Look, Verdict, counts_as};
 use crate::domain::{Decision, LabelSource, Policy, Purpose};
@@ -130,6 +131,12 @@ async fn known(tx: &mut PgConnection, client_id: Uuid) -> Result<Option<Review>>
 
 /// What a decision is made on.
 struct Ground {
+    /// Its `client_id` was there already.
+    known: bool,
+    /// Of the classes that it names, those that are leaves of the taxonomy.
+    leaves: i64,
+    /// Whoever held the sample under the lease.
+    leased_by: Option<String>,
     /// The class that was shown as the label.
     shown: Option<String>,
     policy: Policy,
@@ -138,24 +145,26 @@ struct Ground {
     asked: Option<(Purpose, f64, bool)>,
 }
 
-async fn ground(tx: &mut PgConnection, new: &NewReview) -> Result<Ground> {
+async fn ground(tx: &mut PgConnection, new: &NewReview, classes: &[String]) -> Result<Ground> {
     let r = sqlx::query!(
         r#"select c.class as "class?", p.version as "version?", p.double_check as "double_check?",
              p.keeps_share as "keeps_share?", p.blind as "blind?", p.hide_model as "hide_model?",
              p.gold_rate as "gold_rate?", p.gold_share as "gold_share?", p.seed as "seed?", l.purpose as "purpose?", l.label as "label?",
-             l.blind as "lease_blind?", l.leased_by as "leased_by?", extract(epoch from l.created_at)::float8 as leased_at
+             l.blind as "lease_blind?", l.leased_by as "leased_by?", extract(epoch from l.created_at)::float8 as leased_at,
+             exists (select from reviews where client_id = $4) as "known!",
+             (select count(*) from taxonomy_nodes
+              where dataset_id = $2 and node = any($5) and class_index is not null) as "leaves!"
            from (select) x left join current_labels c on c.sample_id = $1
            left join lateral (select * from review_policies where dataset_id = $2 order by version desc limit 1) p on true
            left join queue_leases l on l.id = $3 and l.dataset_id = $2 and l.sample_id = $1"#,
         new.sample_id,
         new.dataset_id,
-        new.lease_id
+        new.lease_id,
+        new.client_id,
+        classes
     )
     .fetch_one(tx)
     .await?;
-    if new.lease_id.is_some() && r.leased_by.as_ref() != Some(&new.author) {
-        return Err(rule("lease_id", "unknown_lease", "this person never held this sample under this lease"));
-    }
     let policy = PolicyColumns {
         double_check: r.double_check,
         keeps_share: r.keeps_share,
@@ -167,6 +176,9 @@ async fn ground(tx: &mut PgConnection, new: &NewReview) -> Result<Ground> {
     };
     let purpose = r.purpose.map(|p| keyword("purpose", &p, Purpose::parse)).transpose()?;
     Ok(Ground {
+        known: r.known,
+        leaves: r.leaves,
+        leased_by: r.leased_by,
         shown: r.label.or(r.class),
         policy: policy.policy()?,
         version: r.version.unwrap_or(0),
@@ -182,10 +194,21 @@ impl Store {
     /// A class that is no leaf of the taxonomy, keep on an unlabelled sample, a sample of another
     /// dataset, a `client_id` that another sample's review has, a lease of somebody else.
     pub async fn record_review(&self, new: &NewReview) -> Result<Review> {
+        // on the sample's own page such a person is shown the label from before somebody else decided
+        let blind = match new.lease_id {
+            None if !new.may_adjudicate => {
+                let audience = Audience::Annotator(&new.author);
+                self.told(new.dataset_id, audience, &[new.sample_id]).await?.remove(&new.sample_id)
+            }
+            _ => None,
+        };
         let mut tx = self.pool.begin().await?;
         lock_sample(&mut tx, new.dataset_id, new.sample_id).await?;
         let classes = classes_of(&new.decision);
-        if let Some(review) = known(&mut tx, new.client_id).await? {
+        let mut ground = ground(&mut tx, new, &classes).await?;
+        if ground.known {
+            let missing = || StoreError::not_found("review", new.client_id.to_string());
+            let review = known(&mut tx, new.client_id).await?.ok_or_else(missing)?;
             let same = review.sample_id == new.sample_id
                 && review.decision == new.decision.as_str()
                 && review.classes == classes;
@@ -199,25 +222,25 @@ impl Store {
                 ))
             };
         }
-        let ground = ground(&mut tx, new).await?;
+        if new.lease_id.is_some() && ground.leased_by.as_ref() != Some(&new.author) {
+            return Err(rule(
+                "lease_id",
+                "unknown_lease",
+                "this person never held this sample under this lease",
+            ));
+        }
+        let unknowing = blind.is_some() || ground.asked.is_some_and(|(.., blind)| blind);
+        if let Some(told) = blind {
+            ground.shown = told.class;
+        }
         let verdict = Verdict::of(&new.decision, ground.shown.as_deref())
             .ok_or_else(|| rule("decision", "nothing_to_keep", "the sample has no label to keep"))?;
-        if !classes.is_empty() {
-            let leaves = sqlx::query_scalar!(
-                r#"select count(*) as "n!" from taxonomy_nodes
-                   where dataset_id = $1 and node = any($2) and class_index is not null"#,
-                new.dataset_id,
-                &classes
-            )
-            .fetch_one(&mut *tx)
-            .await?;
-            if usize::try_from(leaves).ok() != Some(classes.len()) {
-                return Err(rule(
-                    "class",
-                    "unknown_class",
-                    format!("{classes:?}: not a class (leaf) of this dataset's taxonomy"),
-                ));
-            }
+        if usize::try_from(ground.leaves).ok() != Some(classes.len()) {
+            return Err(rule(
+                "class",
+                "unknown_class",
+                format!("{classes:?}: not a class (leaf) of this dataset's taxonomy"),
+            ));
         }
         let mut looks = standing(&mut tx, new.sample_id).await?;
         let asked = ground.asked.map(|(purpose, at, _)| (purpose, at));
@@ -225,17 +248,18 @@ impl Store {
             counts_as(&new.author, asked, new.may_adjudicate, &ground.policy, new.sample_id, &looks);
         let source =
             if purpose == Purpose::Adjudicate { LabelSource::Adjudicated } else { LabelSource::Annotator };
-        let label_id = match &verdict {
-            Verdict::Class(class) if purpose != Purpose::Gold => {
-                Some(give_label(&mut tx, new.dataset_id, new.sample_id, class, source, &new.author).await?)
-            }
+        let given = match &verdict {
+            Verdict::Class(class) if purpose != Purpose::Gold => Some(class),
             _ => None,
         };
         let review = sqlx::query_as!(
             Review,
-            r#"insert into reviews (client_id, dataset_id, sample_id, scan_id, author, decision, classes, class_before,
+            r#"with given as (
+                 insert into labels (dataset_id, sample_id, class, source, author)
+                 select $2, $3, $11, $16, $5 where $11::text is not null returning id)
+               insert into reviews (client_id, dataset_id, sample_id, scan_id, author, decision, classes, class_before,
                  comment, time_spent_ms, label_id, purpose, policy, blind, lease_id)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (select id from given), $12, $13, $14, $15)
                returning id, client_id, sample_id, author, decision, classes, class_before, comment, time_spent_ms,
                  created_at, null::timestamptz as undone_at, false as "replayed!""#,
             new.client_id,
@@ -248,11 +272,12 @@ impl Store {
             ground.shown,
             new.comment,
             new.time_spent_ms,
-            label_id,
+            given,
             purpose.as_str(),
             ground.version,
-            ground.asked.is_some_and(|(.., blind)| blind),
-            new.lease_id
+            unknowing,
+            new.lease_id,
+            source.as_str()
         )
         .fetch_one(&mut *tx)
         .await?;
@@ -335,13 +360,13 @@ impl Store {
         .await?)
     }
 
-    /// Newest first, before the review `before`; of one author, or of all. `told_to`: without others' decisions on
-    /// samples that are not verified.
+    /// Newest first, before the review `before`; of one author, or of all. Annotators are not told of others'
+    /// decisions on samples that are not verified.
     pub async fn recent_reviews(
         &self,
         dataset: Uuid,
         author: Option<&str>,
-        told_to: Option<&str>,
+        audience: Audience<'_>,
         before: Option<i64>,
         limit: i64,
     ) -> Result<Page<RecentReview>> {
@@ -359,7 +384,7 @@ impl Store {
             author,
             before,
             limit + 1,
-            told_to
+            audience.annotator()
         )
         .fetch_all(&self.pool)
         .await?;

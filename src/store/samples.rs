@@ -9,6 +9,7 @@ use sqlx::{FromRow, Postgres, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::telling::{Audience, Tells, Told, push_excluded, push_nothing_hidden};
 use super::{Page, Result, Store, StoreError, keyword};
 use crate::domain::{Field, Gap, LabelSource, MediaState, OcrLine, SampleText, Split};
 
@@ -109,12 +110,23 @@ impl TryFrom<Row> for Sample {
     }
 }
 
+impl Tells for Sample {
+    fn sample(&self) -> i64 {
+        self.id
+    }
+
+    fn tell(&mut self, told: &Told) {
+        told.tell(self);
+    }
+}
+
 /// Which samples a list shows; the parts are joined by "and".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams, ToSchema)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub struct SampleFilter {
-    /// Current label is this class.
+    /// Current label is this class. Annotators find no samples here that somebody else has decided and that they may
+    /// be asked about without knowing.
     pub class: Option<String>,
     pub split: Option<Split>,
     /// Only samples that lack this.
@@ -211,6 +223,34 @@ impl Store {
         .ok_or_else(|| StoreError::not_found("sample", key))
     }
 
+    /// Dataset and sample of an address, named as for [`Store::dataset`] and [`Store::sample`], and whether the dataset
+    /// has this scan.
+    pub async fn place_of(&self, dataset: &str, key: &str, scan: Option<Uuid>) -> Result<(Uuid, i64, bool)> {
+        let row = sqlx::query!(
+            r#"select d.id, exists (select from scans where dataset_id = d.id and id = $5) as "scanned!",
+                 (select s.id from samples s where s.dataset_id = d.id and (s.external_id = $3 or s.id = $4)
+                  order by (s.external_id = $3) desc limit 1) as "sample?"
+               from datasets d where d.name = $1 or d.id = $2 order by (d.id = $2) desc limit 1"#,
+            dataset,
+            Uuid::parse_str(dataset).ok(),
+            key,
+            key.strip_prefix('#').and_then(|k| k.parse::<i64>().ok()),
+            scan
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| StoreError::not_found("dataset", dataset))?;
+        let sample = row.sample.ok_or_else(|| StoreError::not_found("sample", key))?;
+        Ok((row.id, sample, row.scanned))
+    }
+
+    /// As the audience may know it; named as for [`Store::sample`].
+    pub async fn sample_told(&self, dataset: Uuid, key: &str, audience: Audience<'_>) -> Result<Sample> {
+        let mut sample = self.sample(dataset, key).await?;
+        self.tell(dataset, audience, std::slice::from_mut(&mut sample)).await?;
+        Ok(sample)
+    }
+
     /// By external id, or by `#` and the internal id.
     pub async fn sample(&self, dataset: Uuid, key: &str) -> Result<Sample> {
         let id = key.strip_prefix('#').and_then(|k| k.parse::<i64>().ok());
@@ -266,22 +306,24 @@ impl Store {
         &self,
         dataset: Uuid,
         filter: &SampleFilter,
+        audience: Audience<'_>,
         after: i64,
         limit: i64,
     ) -> Result<Page<Sample>> {
         let mut q = QueryBuilder::new(COLUMNS);
         q.push_bind(dataset).push(" and s.id > ").push_bind(after);
-        self.push_sample_conditions(&mut q, dataset, filter).await?;
+        self.push_sample_conditions(&mut q, dataset, filter, audience).await?;
         q.push(" order by s.id limit ").push_bind(limit + 1);
         let rows: Vec<Row> = match &filter.text {
             Some(_) => q.build_query_as().fetch_all(&mut *self.patient().await?).await?,
             None => q.build_query_as().fetch_all(&self.pool).await?,
         };
-        let samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
+        let mut samples = rows.into_iter().map(Sample::try_from).collect::<Result<Vec<_>>>()?;
+        self.tell(dataset, audience, &mut samples).await?;
         Ok(Page::cut(samples, limit, |s| s.id.to_string()))
     }
 
-    /// Adds what a filter asks of a sample `s` and its current label `c`.
+    /// Adds what a filter asks of a sample `s`, its current label `c` and its review status `r`.
     ///
     /// # Errors
     /// The filter names a rule that is not there.
@@ -290,9 +332,11 @@ impl Store {
         q: &mut QueryBuilder<Postgres>,
         dataset: Uuid,
         filter: &SampleFilter,
+        audience: Audience<'_>,
     ) -> Result<()> {
         if let Some(class) = &filter.class {
             q.push(" and c.class = ").push_bind(class.clone());
+            push_nothing_hidden(q, audience);
         }
         if let Some(split) = filter.split {
             q.push(" and s.split = ").push_bind(split.as_str());
@@ -315,8 +359,8 @@ impl Store {
                 .push("))");
         }
         if let Some(excluded) = filter.excluded {
-            q.push(if excluded { " and" } else { " and not" })
-                .push(" exists (select from exclusions e where e.sample_id = s.id and e.lifted_at is null)");
+            q.push(if excluded { " and " } else { " and not " });
+            push_excluded(q, "s.id", audience);
         }
         if let Some(text) = &filter.text {
             // a search is for letters: what is special to `like` stands for itself
@@ -417,6 +461,19 @@ impl Store {
         .await?)
     }
 
+    /// Those of these samples whose clips are ready, in no order.
+    pub async fn media_of(&self, dataset: Uuid, samples: &[i64]) -> Result<Vec<MediaRow>> {
+        Ok(sqlx::query_as!(
+            MediaRow,
+            "select id, external_id, media_path, media_blob, strip_blob from samples
+             where dataset_id = $1 and id = any($2) and media_state = 'ready'",
+            dataset,
+            samples
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// How many samples of an import wait in [`Self::media_to_store`] and [`Self::media_to_inspect`], and
     /// how many are ready and bad.
     pub async fn media_of_import(&self, import: Uuid) -> Result<MediaCounts> {
@@ -501,13 +558,29 @@ impl Store {
         Ok(())
     }
 
-    /// What each sample holds now; vectors of what it held before do not count.
-    pub async fn present_fields(&self, dataset: Uuid) -> Result<Vec<Present>> {
+    /// Those of these samples of which the last word that stands is that they fit no class, in no order.
+    pub async fn fitting_no_class(&self, dataset: Uuid, samples: &[i64]) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar!(
+            r#"select sample_id from (
+                 select distinct on (r.sample_id) r.sample_id, r.decision
+                 from reviews r join standing_reviews s on s.id = r.id
+                 where r.dataset_id = $1 and r.sample_id = any($2) order by r.sample_id, r.id desc) last
+               where decision = 'out_of_taxonomy'"#,
+            dataset,
+            samples
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// What each of these samples (none: of all) holds now; vectors of what it held before do not count.
+    pub async fn present_fields(&self, dataset: Uuid, samples: Option<&[i64]>) -> Result<Vec<Present>> {
         Ok(sqlx::query_as!(
             Present,
             r#"select id, media_state in ('ready', 'features') as "frames!", title <> '' as "title!", asr <> '' as "asr!",
-                 ocr <> '[]' as "ocr!" from samples where dataset_id = $1"#,
-            dataset
+                 ocr <> '[]' as "ocr!" from samples where dataset_id = $1 and ($2::bigint[] is null or id = any($2))"#,
+            dataset,
+            samples as Option<&[i64]>
         )
         .fetch_all(&self.pool)
         .await?)

@@ -219,16 +219,6 @@ impl Store {
         .ok_or_else(|| StoreError::not_found("scan", id.to_string()))
     }
 
-    pub async fn has_scan(&self, dataset: Uuid, id: Uuid) -> Result<bool> {
-        Ok(sqlx::query_scalar!(
-            r#"select exists (select from scans where dataset_id = $1 and id = $2) as "there!""#,
-            dataset,
-            id
-        )
-        .fetch_one(&self.pool)
-        .await?)
-    }
-
     /// The newest scan of the dataset but `id` itself.
     pub async fn scan_before(&self, dataset: Uuid, id: Uuid) -> Result<Option<Uuid>> {
         Ok(sqlx::query_scalar!(

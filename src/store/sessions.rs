@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Result, Store, StoreError, keyword};
-use crate::domain::{Scope, Viewer};
+use crate::domain::{Role, Scope, Viewer};
 
 /// A token as its owner sees it; the token itself is shown once, when it is made.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -21,6 +21,24 @@ pub struct ApiToken {
     pub used_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
 }
+
+/// What an address lies in; at most one of the two.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// Id or name (found as [`Store::dataset`] finds it).
+    pub dataset: Option<&'a str>,
+    /// Then the dataset that it belongs to.
+    pub job: Option<Uuid>,
+}
+
+impl Place<'_> {
+    fn dataset_id(&self) -> Option<Uuid> {
+        self.dataset.and_then(|d| Uuid::parse_str(d).ok())
+    }
+}
+
+/// Somebody, and what they are in the team of the dataset that was asked for.
+pub type Known = (Viewer, Option<Role>);
 
 impl Store {
     /// Keeps a session until `ttl` from now, and forgets sessions that have run out.
@@ -40,12 +58,18 @@ impl Store {
 
     /// Who holds the session; `None` when it is unknown, has run out, or the account is disabled.
     /// That it was seen is noted once a minute.
-    pub async fn viewer_of_session(&self, token_hash: &[u8]) -> Result<Option<Viewer>> {
+    pub async fn viewer_of_session(&self, token_hash: &[u8], place: Place<'_>) -> Result<Option<Known>> {
         let row = sqlx::query!(
-            r#"select a.id, a.name, a.admin, s.seen_at < now() - interval '1 minute' as "stale!"
+            r#"select a.id, a.name, a.admin, s.seen_at < now() - interval '1 minute' as "stale!",
+                 (select m.role from members m where m.account_id = a.id and m.dataset_id = coalesce(
+                   (select d.id from datasets d where d.name = $2 or d.id = $3 order by (d.id = $3) desc limit 1),
+                   (select j.dataset_id from jobs j where j.id = $4))) as "role?"
                from sessions s join accounts a on a.id = s.account_id
                where s.token_hash = $1 and s.expires_at > now() and a.disabled_at is null"#,
-            token_hash
+            token_hash,
+            place.dataset,
+            place.dataset_id(),
+            place.job
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -55,7 +79,8 @@ impl Store {
                 .execute(&self.pool)
                 .await?;
         }
-        Ok(Some(Viewer { account: Some(row.id), name: row.name, admin: row.admin, scopes: None }))
+        let role = row.role.map(|r| keyword("role", &r, Role::parse)).transpose()?;
+        Ok(Some((Viewer { account: Some(row.id), name: row.name, admin: row.admin, scopes: None }, role)))
     }
 
     pub async fn end_session(&self, token_hash: &[u8]) -> Result<()> {
@@ -116,14 +141,20 @@ impl Store {
 
     /// Who holds the token, with its scopes; `None` when it is unknown, revoked, has run out, or the
     /// account is disabled. That it was used is noted once a minute.
-    pub async fn viewer_of_token(&self, token_hash: &[u8]) -> Result<Option<Viewer>> {
+    pub async fn viewer_of_token(&self, token_hash: &[u8], place: Place<'_>) -> Result<Option<Known>> {
         let row = sqlx::query!(
             r#"select t.id as token, a.id, a.name, a.admin, t.scopes,
-                 coalesce(t.used_at < now() - interval '1 minute', true) as "stale!"
+                 coalesce(t.used_at < now() - interval '1 minute', true) as "stale!",
+                 (select m.role from members m where m.account_id = a.id and m.dataset_id = coalesce(
+                   (select d.id from datasets d where d.name = $2 or d.id = $3 order by (d.id = $3) desc limit 1),
+                   (select j.dataset_id from jobs j where j.id = $4))) as "role?"
                from api_tokens t join accounts a on a.id = t.account_id
                where t.token_hash = $1 and t.expires_at > now() and t.revoked_at is null
                  and a.disabled_at is null"#,
-            token_hash
+            token_hash,
+            place.dataset,
+            place.dataset_id(),
+            place.job
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -135,6 +166,8 @@ impl Store {
         }
         let scopes =
             row.scopes.iter().map(|s| keyword("scope", s, Scope::parse)).collect::<Result<Vec<_>>>()?;
-        Ok(Some(Viewer { account: Some(row.id), name: row.name, admin: row.admin, scopes: Some(scopes) }))
+        let role = row.role.map(|r| keyword("role", &r, Role::parse)).transpose()?;
+        let viewer = Viewer { account: Some(row.id), name: row.name, admin: row.admin, scopes: Some(scopes) };
+        Ok(Some((viewer, role)))
     }
 }

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::samples::SampleFilter;
-use super::suspects::{NOT_EXCLUDED, SuspectFilter, push_conditions, push_kind, source};
+use super::suspects::{SuspectFilter, push_conditions, push_kind, push_not_excluded, source};
+use super::telling::{Audience, Tells, Told};
 use super::{Page, Result, Store, StoreError, suspects};
 
 /// Which samples. Unknown fields are refused: a filter that is misspelt must not mean everything.
@@ -86,9 +87,27 @@ pub struct GridTile {
     pub excluded: bool,
     pub has_media: bool,
     pub duration_ms: Option<i32>,
+    /// The label that the scan judged.
+    #[serde(skip)]
+    pub judged: Option<String>,
     /// Where it stands in the set.
     #[serde(skip)]
     pub place: i64,
+}
+
+impl Tells for GridTile {
+    fn sample(&self) -> i64 {
+        self.sample_id
+    }
+
+    fn tell(&mut self, told: &Told) {
+        self.class.clone_from(&told.class);
+        self.decision.clone_from(&told.decision);
+        self.excluded = told.excluded;
+        if self.judged.as_ref().is_some_and(|j| !j.is_empty() && !told.knows(j)) {
+            (self.suggested_class, self.suspicion, self.flagged) = (None, None, false);
+        }
+    }
 }
 
 /// Samples that somebody picked.
@@ -103,7 +122,7 @@ pub struct Selection {
 const TILE: &str = "select s.id as sample_id, s.external_id, s.title, c.class, f.suggested_class, f.suspicion, \
     coalesce(f.flagged or f.audit is not null, false) as flagged, r.decision, \
     exists (select from exclusions x where x.sample_id = s.id and x.lifted_at is null) as excluded, \
-    s.media_state = 'ready' as has_media, s.duration_ms, ";
+    s.media_state = 'ready' as has_media, s.duration_ms, f.given_class as judged, ";
 
 const LABELS: &str = " left join current_labels c on c.sample_id = s.id \
     left join review_status r on r.sample_id = s.id";
@@ -119,14 +138,15 @@ impl Store {
         q: &mut QueryBuilder<Postgres>,
         dataset: Uuid,
         set: &SampleSet,
+        audience: Audience<'_>,
     ) -> Result<()> {
         let scan = self.latest_scan_id(dataset).await?;
         if let SampleSet::Suspects(filter) = set {
             q.push(" from ").push(source(filter)).push(" join samples s on s.id = f.sample_id").push(LABELS);
             q.push(" where s.dataset_id = ").push_bind(dataset).push(" and f.scan_id = ").push_bind(scan);
             push_kind(q, scan, filter);
-            push_conditions(q, dataset, filter);
-            q.push(NOT_EXCLUDED);
+            push_conditions(q, dataset, filter, audience);
+            push_not_excluded(q, audience);
             return Ok(());
         }
         q.push(match set {
@@ -137,7 +157,7 @@ impl Store {
         q.push(" where s.dataset_id = ").push_bind(dataset);
         match set {
             SampleSet::Suspects(_) => {}
-            SampleSet::Samples(filter) => self.push_sample_conditions(q, dataset, filter).await?,
+            SampleSet::Samples(filter) => self.push_sample_conditions(q, dataset, filter, audience).await?,
             SampleSet::Duplicates { sample } => {
                 let ids = self.near_duplicates(dataset, scan, *sample).await?;
                 q.push(" and s.id = any(").push_bind(ids).push(")");
@@ -162,16 +182,18 @@ impl Store {
         &self,
         dataset: Uuid,
         set: &SampleSet,
+        audience: Audience<'_>,
         after: i64,
         limit: i64,
     ) -> Result<Page<GridTile>> {
         let place = place(set);
         let mut q = QueryBuilder::new(TILE);
         q.push(place).push("::bigint as place");
-        self.push_set(&mut q, dataset, set).await?;
+        self.push_set(&mut q, dataset, set, audience).await?;
         q.push(" and ").push(place).push(" > ").push_bind(after);
         q.push(" order by ").push(place).push(" limit ").push_bind(limit + 1);
-        let tiles: Vec<GridTile> = q.build_query_as().fetch_all(&mut *self.patient().await?).await?;
+        let mut tiles: Vec<GridTile> = q.build_query_as().fetch_all(&mut *self.patient().await?).await?;
+        self.tell(dataset, audience, &mut tiles).await?;
         Ok(Page::cut(tiles, limit, |t| t.place.to_string()))
     }
 
@@ -179,16 +201,16 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::push_set`].
-    pub async fn set_size(&self, dataset: Uuid, set: &SampleSet) -> Result<i64> {
+    pub async fn set_size(&self, dataset: Uuid, set: &SampleSet, audience: Audience<'_>) -> Result<i64> {
         if let SampleSet::Selection { selection } = set {
             return Ok(self.selection(dataset, *selection).await?.n_samples);
         }
         let mut q = QueryBuilder::new("select count(*)");
         match (set, self.latest_scan_id(dataset).await?) {
             (SampleSet::Suspects(filter), Some(scan)) => {
-                self.push_listed(&mut q, dataset, scan, filter).await?;
+                self.push_listed(&mut q, dataset, scan, filter, audience).await?;
             }
-            _ => self.push_set(&mut q, dataset, set).await?,
+            _ => self.push_set(&mut q, dataset, set, audience).await?,
         }
         Ok(q.build_query_scalar().fetch_one(&mut *self.patient().await?).await?)
     }

@@ -1,4 +1,6 @@
-//! Snapshots: immutable, content-addressed versions of all current labels.
+//! Snapshots: immutable, content-addressed versions of all current labels, and going back to one.
+
+mod fallen;
 
 use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
@@ -52,6 +54,8 @@ pub struct Restored {
     pub changed: i64,
     pub retracted: i64,
     pub given: i64,
+    /// Decisions made since that count no more.
+    pub fallen: i64,
     /// Samples that wait for somebody again.
     pub queued: i64,
 }
@@ -144,13 +148,15 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the current labels what is `wanted`: labels that outrank it are retracted, and where it was
-    /// itself retracted since, it is given again. Samples whose class changes are no longer verified, and
-    /// wait in the queue again, where they stood. Noted among the audit events. All or nothing.
+    /// Makes the current labels those `wanted`, which are the ones of the snapshot `to`: labels that outrank one are
+    /// retracted, and where it was itself retracted since, it is given again. Decisions made since fall: they are
+    /// taken back, count no more for queue, verification and exclusion, and samples that they alone had decided wait
+    /// in the queue again, where they stood; so do those verified as something else. Noted among the audit events.
+    /// All or nothing.
     pub async fn restore(
         &self,
         dataset: Uuid,
-        to: &str,
+        to: &Snapshot,
         before: &str,
         wanted: &[Wanted],
         author: &str,
@@ -179,6 +185,24 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
+        sqlx::query("delete from wanted w where not exists (select from samples s where s.id = w.sample_id and s.dataset_id = $1)")
+            .bind(dataset)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "create temp table fallen (review_id bigint primary key, sample_id bigint not null) on commit drop",
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "insert into fallen select r.id, r.sample_id from reviews r join wanted w on w.sample_id = r.sample_id
+             where r.dataset_id = $1 and r.created_at > $2 and r.purpose <> 'gold'
+               and not exists (select from review_retractions t where t.review_id = r.id)",
+        )
+        .bind(dataset)
+        .bind(to.created_at)
+        .execute(&mut *tx)
+        .await?;
         // only what differs now; nobody decides on these samples meanwhile
         sqlx::query(
             "delete from wanted w using current_labels c
@@ -186,13 +210,12 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        sqlx::query("delete from wanted w where not exists (select from samples s where s.id = w.sample_id and s.dataset_id = $1)")
-            .bind(dataset)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("select from samples where id in (select sample_id from wanted) order by id for update")
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "select from samples where id in (select sample_id from wanted union select sample_id from fallen)
+             order by id for update",
+        )
+        .execute(&mut *tx)
+        .await?;
         let changed: i64 = sqlx::query_scalar("select count(*) from wanted").fetch_one(&mut *tx).await?;
         let retracted = sqlx::query(
             "insert into label_retractions (label_id, author, reason)
@@ -217,14 +240,18 @@ impl Store {
         .execute(&mut *tx)
         .await?
         .rows_affected();
+        let fallen = self::fallen::fall(&mut tx, dataset, &to.id, author, reason).await?;
         // what waits for a second look or to be settled goes on waiting for that
         let queued = sqlx::query(
             "with gone as (
                delete from verifications v using wanted w
-               where v.sample_id = w.sample_id and v.class is distinct from w.class returning v.sample_id)
+               where v.sample_id = w.sample_id and v.class is distinct from w.class
+                 and not exists (select from fallen f where f.sample_id = v.sample_id) returning v.sample_id
+             ), again as (
+               select sample_id from gone union select sample_id from undecided)
              insert into queue_items (dataset_id, sample_id, purpose, priority, batch_id)
              select $1, g.sample_id, 'first', coalesce(l.priority, f.place, 0), b.id
-             from gone g
+             from again g
              left join lateral (select priority, batch_id from queue_items q
                where q.sample_id = g.sample_id and q.purpose <> 'gold' order by q.id desc limit 1) l on true
              left join batches b on b.id = l.batch_id and b.closed_at is null
@@ -238,10 +265,15 @@ impl Store {
         .await?
         .rows_affected();
         let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let restored =
-            Restored { changed, retracted: whole(retracted), given: whole(given), queued: whole(queued) };
-        let facts =
-            serde_json::json!({"snapshot": to, "before": before, "changed": changed, "reason": reason});
+        let restored = Restored {
+            changed,
+            retracted: whole(retracted) + whole(fallen.labels),
+            given: whole(given),
+            fallen: whole(fallen.decisions),
+            queued: whole(queued) + whole(fallen.queued),
+        };
+        let facts = serde_json::json!({"snapshot": to.id, "before": before, "changed": changed,
+            "fallen": restored.fallen, "reason": reason});
         record(&mut tx, author, "snapshot_restored", Some(dataset), &facts).await?;
         tx.commit().await?;
         Ok(restored)

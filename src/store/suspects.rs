@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 pub(super) use self::narrow::{FEW, push_narrow};
+use super::telling::{Audience, Tells, Told, push_decision, push_excluded, push_judged_openly};
 use super::{Page, Result, Store, StoreError, keyword};
 use crate::domain::{Detector, Field, Issue, IssueKind, Neighbour, Reason};
 
@@ -98,6 +99,17 @@ pub struct Suspect {
     pub duration_ms: Option<i32>,
 }
 
+impl Tells for Suspect {
+    fn sample(&self) -> i64 {
+        self.sample_id
+    }
+
+    fn tell(&mut self, told: &Told) {
+        self.current_class.clone_from(&told.class);
+        self.review.clone_from(&told.decision);
+    }
+}
+
 #[derive(FromRow)]
 pub(super) struct Row {
     sample_id: i64,
@@ -168,9 +180,11 @@ pub(super) const COLUMNS: &str = "select f.sample_id, s.external_id, s.title, f.
 pub(super) const BESIDE: &str = " join samples s on s.id = f.sample_id left join current_labels c on c.sample_id = f.sample_id \
     left join review_status r on r.sample_id = f.sample_id where s.dataset_id = ";
 
-/// Samples that were left out since the scan are nobody's work.
-pub(super) const NOT_EXCLUDED: &str =
-    " and not exists (select from exclusions x where x.sample_id = f.sample_id and x.lifted_at is null)";
+/// Adds that the sample of a finding `f` was not left out since the scan: that is nobody's work.
+pub(super) fn push_not_excluded(q: &mut QueryBuilder<Postgres>, audience: Audience<'_>) {
+    q.push(" and not ");
+    push_excluded(q, "f.sample_id", audience);
+}
 
 /// Adds an array of the leaves and nodes that are `class` or lie under it, read once.
 fn push_below(q: &mut QueryBuilder<Postgres>, dataset: Uuid, class: &str) {
@@ -216,7 +230,13 @@ pub(super) fn push_kind(q: &mut QueryBuilder<Postgres>, scan: Option<Uuid>, filt
 }
 
 /// Adds what a filter asks of a finding `f` and its review status `r`, all but the issue and the cut.
-pub(super) fn push_conditions(q: &mut QueryBuilder<Postgres>, dataset: Uuid, filter: &SuspectFilter) {
+pub(super) fn push_conditions(
+    q: &mut QueryBuilder<Postgres>,
+    dataset: Uuid,
+    filter: &SuspectFilter,
+    audience: Audience<'_>,
+) {
+    push_judged_openly(q, audience);
     if let Some(class) = &filter.class {
         q.push(" and (f.given_class = ");
         push_below(q, dataset, class);
@@ -240,9 +260,12 @@ pub(super) fn push_conditions(q: &mut QueryBuilder<Postgres>, dataset: Uuid, fil
         q.push(" and (f.reason ->> 'cross_parent')::boolean = ").push_bind(cross);
     }
     if let Some(status) = filter.status {
-        match status.decisions() {
-            None => q.push(" and (r.decision is null or r.decision = 'unsure')"),
-            Some(decisions) => q.push(" and r.decision = any(").push_bind(decisions).push(")"),
+        let decisions = status.decisions();
+        q.push(if decisions.is_none() { " and coalesce(" } else { " and (" });
+        push_decision(q, audience);
+        match decisions {
+            None => q.push(", 'unsure') = 'unsure'"),
+            Some(decisions) => q.push(") = any(").push_bind(decisions).push(")"),
         };
     }
 }
@@ -254,10 +277,11 @@ impl Store {
         dataset: Uuid,
         scan: Uuid,
         filter: &SuspectFilter,
+        audience: Audience<'_>,
         after: i32,
         limit: i64,
     ) -> Result<Page<Suspect>> {
-        self.suspects_from(dataset, scan, filter, (">", after, ""), limit).await
+        self.suspects_from((dataset, scan), filter, audience, (">", after, ""), limit).await
     }
 
     /// Suspects before `before` (a place), nearest first: for turning pages back.
@@ -266,25 +290,26 @@ impl Store {
         dataset: Uuid,
         scan: Uuid,
         filter: &SuspectFilter,
+        audience: Audience<'_>,
         before: i32,
         limit: i64,
     ) -> Result<Page<Suspect>> {
-        self.suspects_from(dataset, scan, filter, ("<", before, " desc"), limit).await
+        self.suspects_from((dataset, scan), filter, audience, ("<", before, " desc"), limit).await
     }
 
     /// Which they are first, then the wide rows of these few.
     async fn suspects_from(
         &self,
-        dataset: Uuid,
-        scan: Uuid,
+        (dataset, scan): (Uuid, Uuid),
         filter: &SuspectFilter,
+        audience: Audience<'_>,
         (side, from, direction): (&'static str, i32, &'static str),
         limit: i64,
     ) -> Result<Page<Suspect>> {
         let place = place(filter);
         let mut q = QueryBuilder::new("with page as materialized (select f.sample_id, ");
         q.push(place).push(" as place");
-        self.push_listed(&mut q, dataset, scan, filter).await?;
+        self.push_listed(&mut q, dataset, scan, filter, audience).await?;
         q.push(format_args!(" and {place} {side} ")).push_bind(from);
         q.push(format_args!(" order by {place}{direction} limit ")).push_bind(limit + 1).push(") ");
         q.push(COLUMNS)
@@ -292,7 +317,8 @@ impl Store {
         q.push_bind(scan).push(BESIDE).push_bind(dataset);
         q.push(format_args!(" order by p.place{direction}"));
         let rows: Vec<Row> = q.build_query_as().fetch_all(&self.pool).await?;
-        let suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
+        let mut suspects = rows.into_iter().map(Suspect::try_from).collect::<Result<Vec<_>>>()?;
+        self.tell(dataset, audience, &mut suspects).await?;
         Ok(Page::cut(suspects, limit, |s| s.place.to_string()))
     }
 
@@ -304,6 +330,7 @@ impl Store {
         dataset: Uuid,
         scan: Uuid,
         filter: &SuspectFilter,
+        audience: Audience<'_>,
     ) -> Result<()> {
         q.push(" from ");
         let few = match filter.narrow() {
@@ -326,8 +353,8 @@ impl Store {
         }
         q.push(" left join review_status r on r.sample_id = f.sample_id where f.scan_id = ").push_bind(scan);
         push_kind(q, Some(scan), filter);
-        push_conditions(q, dataset, filter);
-        q.push(NOT_EXCLUDED);
+        push_conditions(q, dataset, filter, audience);
+        push_not_excluded(q, audience);
         Ok(())
     }
 }

@@ -82,6 +82,8 @@ impl Store {
                  select t.created_at as at, 'undone' as kind, t.author, r.decision as what, r.sample_id,
                    r.class_before as before, r.classes[1] as class, '' as note, null::bigint as n
                  from review_retractions t join reviews r on r.id = t.review_id where r.dataset_id = $1
+                   -- going back to a snapshot is one line, of the changes
+                   and t.restored_to is null
                  union all
                  select e.at, 'rule', e.author, e.what || u.action, null, null, u.class, r.name, u.n_changed
                  from rule_runs u join rules r on r.id = u.rule_id

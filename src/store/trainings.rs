@@ -25,6 +25,9 @@ pub struct Training {
     /// What its answers there say, as JSON; trainings of older versions have none.
     #[serde(skip)]
     pub report_blob: Option<String>,
+    /// Itself and its encoders as one file; null: not made.
+    #[schema(value_type = Option<BundleFile>)]
+    pub bundle: Option<Json<BundleFile>>,
     /// The training before it, which its page compares it with.
     pub previous_id: Option<Uuid>,
     pub created_at: DateTime<Utc>,
@@ -38,6 +41,18 @@ pub struct ModelFile {
     /// In the average; all of a training sum to 1.
     pub weight: f64,
     pub recipe: Value,
+}
+
+/// A training and its encoders as one ONNX file, and how it answers on samples beside the stored embeddings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BundleFile {
+    pub bytes: u64,
+    /// Samples that were run through it, at most 1,000 of those it was measured on.
+    pub compared: usize,
+    /// Of them, those that got the same class.
+    pub same_argmax: usize,
+    /// Largest difference of a probability.
+    pub max_difference: f32,
 }
 
 /// An epoch of one of a job's networks.
@@ -115,12 +130,25 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps the bundle of a training; a later one takes its place.
+    pub async fn set_bundle(&self, dataset: Uuid, id: Uuid, bundle: &BundleFile) -> Result<()> {
+        sqlx::query!(
+            "update trainings set bundle = $3 where dataset_id = $1 and id = $2",
+            dataset,
+            id,
+            Json(bundle) as _
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Newest first; `before` is the last training of the page before.
     pub async fn trainings(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Training>> {
         let rows = sqlx::query_as!(
             Training,
             r#"select id, snapshot_id, job_id, recipe, metrics, models as "models: Json<Vec<ModelFile>>", held_out_blob,
-               report_blob, previous_id, created_at from trainings
+               report_blob, bundle as "bundle: Json<BundleFile>", previous_id, created_at from trainings
              where dataset_id = $1 and ($2::uuid is null or seq < (select seq from trainings where id = $2))
              order by seq desc limit $3"#,
             dataset,
@@ -136,7 +164,7 @@ impl Store {
         sqlx::query_as!(
             Training,
             r#"select id, snapshot_id, job_id, recipe, metrics, models as "models: Json<Vec<ModelFile>>", held_out_blob,
-               report_blob, previous_id, created_at from trainings
+               report_blob, bundle as "bundle: Json<BundleFile>", previous_id, created_at from trainings
              where dataset_id = $1 and id = $2"#,
             dataset,
             id

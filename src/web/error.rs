@@ -294,6 +294,9 @@ impl From<PredictRefusal> for Problem {
             PredictRefusal::NoModel => {
                 Self::new(StatusCode::CONFLICT, "no_model", "nothing has been trained in this dataset yet")
             }
+            PredictRefusal::NoEncoder { .. } => {
+                Self::new(StatusCode::CONFLICT, "encoder_missing", error.to_string())
+            }
             PredictRefusal::NoRuntime => Self::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "no_runtime",

@@ -23,7 +23,11 @@ export function uuid() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-// `keyed: false` for what the server takes once by its own ids.
+// The service keeps answers to POSTs by their key, but for those that hold secrets, and needs none for what carries an
+// id of its own.
+const kept = (method, url, body) => method === "POST" && !/^\/api\/v1\/account|\/webhooks(\/|$)/.test(url) && !body?.client_id;
+
+// `keyed: false` for what may be done twice as well as once.
 export async function send(method, url, body, { keyed = true, ...options } = {}) {
   const response = await fetch(url, {
     method,
@@ -31,7 +35,7 @@ export async function send(method, url, body, { keyed = true, ...options } = {})
       "Content-Type": "application/json",
       "X-Form-Token": formToken(),
       "X-Requested-With": "tamis",
-      ...(keyed ? { "Idempotency-Key": uuid() } : {}),
+      ...(keyed && kept(method, url, body) ? { "Idempotency-Key": uuid() } : {}),
     },
     body: body === undefined ? undefined : JSON.stringify(body),
     ...options,

@@ -1,4 +1,4 @@
-// Buttons of a dataset: start a job, follow it in place.
+// Buttons of a dataset or of one of its trainings: start a job, follow it in place.
 import { post } from "./api.js";
 import { t } from "./messages.js";
 import { jobLine } from "./progress.js";
@@ -36,6 +36,7 @@ function finished(job, line) {
   if (job.kind === "train" && job.result?.training_id) link(t("js.see_training"), `${page}/trainings/${job.result.training_id}`);
   if (job.kind === "ablate") link(t("js.see_ledger"), `${page}/ledger`);
   if (job.kind === "export" && job.result?.export_id) link(t("js.download"), `${api}/exports/${job.result.export_id}/download`);
+  if (job.kind === "bundle") link(t("js.download_bundle"), `${api}/trainings/${job.result.training_id}/bundle.onnx`);
   link(t("js.refresh"), page);
 }
 

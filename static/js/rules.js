@@ -1,5 +1,5 @@
 // Rules: keep the draft, save it, apply it after asking, undo runs, follow their jobs in place.
-import { post } from "./api.js";
+import { post, send } from "./api.js";
 import { jobLine } from "./progress.js";
 import { onKey } from "./keys.js";
 
@@ -48,7 +48,7 @@ async function save() {
   const { rule, kept } = form.dataset;
   if (rule && text.value === kept) return rule;
   const answer = rule
-    ? await post(`${api}/rules/${rule}`, { rule: text.value }, { method: "PUT" })
+    ? await send("PUT", `${api}/rules/${rule}`, { rule: text.value })
     : await post(`${api}/rules`, { name: name.value, rule: text.value });
   sessionStorage.removeItem(slot);
   form.dataset.rule = answer.id;

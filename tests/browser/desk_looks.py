@@ -165,11 +165,13 @@ class Screens:
     # -- screen readers ----------------------------------------------------------------------------------
 
     def accessible(self):
-        step("axe-core finds nothing serious on the reviewing screen, a sample's page and the suspects")
+        step("axe-core finds nothing serious on the reviewing screen, a sample's page, the suspects and the work around them")
         page, source = self.w.page, self.axe.read_text("utf-8")
+        dataset = f"/datasets/{data.NAME}"
         self.w.go(f"/datasets/{data.NAME}/suspects?all=true")
         sample = page.locator("a.title").first.get_attribute("href")
-        for path in (HERE, sample, f"/datasets/{data.NAME}/suspects"):
+        around = [f"{dataset}/{p}" for p in ("suspects", "work", "quality", "guide", f"guide/{data.CLASSES[0]}", "trail")]
+        for path in (HERE, sample, *around):
             for theme in THEMES:
                 self.w.look("en", theme)
                 self.w.go(path)
@@ -179,6 +181,23 @@ class Screens:
                 if path == HERE:
                     page.keyboard.press("?")
                     self.grave(source, f"the sheet of keys ({theme})")
+        self.w.look("en", "auto")
+
+    def of_people(self):
+        """With accounts: whoever leads is signed in."""
+        if not self.axe:
+            return
+        step("axe-core finds nothing serious on the pages of accounts, teams and people's quality, nor at the door")
+        source, dataset = self.axe.read_text("utf-8"), f"/datasets/{data.NAME}"
+        paths = ["/accounts", "/account", f"{dataset}/team", f"{dataset}/work", f"{dataset}/quality", f"{dataset}/guide"]
+        for lang, theme in (("en", "light"), ("zh-CN", "dark"), ("en", "contrast")):
+            self.w.look(lang, theme)
+            for path in paths:
+                self.w.go(path)
+                self.grave(source, f"{path} ({lang}, {theme})")
+        self.w.context.clear_cookies(name="tamis_session")
+        self.w.go("/sign-in")
+        self.grave(source, "/sign-in")
         self.w.look("en", "auto")
 
     def grave(self, source: str, where: str):

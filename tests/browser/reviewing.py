@@ -47,6 +47,7 @@ def run(browser, args, shots: Path) -> None:
         screens.all()
         if args.setup_code:
             losses.sessions(args.setup_code)
+            screens.of_people()
         w.assert_clean()
     except Exception:
         w.page.screenshot(path=shots / "failed-reviewing.png")

@@ -76,6 +76,11 @@ class Watched:
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob") and parts.netloc != self.host:
             self._fault(f"a request leaves the host: {request.url}")
+        if "idempotency-key" in request.headers:
+            secret = parts.path.startswith("/api/v1/account") or "/webhooks" in parts.path
+            own = '"client_id"' in (request.post_data_buffer or b"")[:100_000].decode("utf-8", "replace")
+            if request.method != "POST" or secret or own:
+                self._fault(f"a key that the service does not need: {request.method} {request.url}")
 
     def _response(self, response) -> None:
         if response.status >= 400 and response.status not in self.expected:

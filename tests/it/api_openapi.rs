@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use axum::http::Request;
-use serde_json::Value;
+use axum::http::{Method, Request};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::TestApp;
 
@@ -68,7 +69,10 @@ const PROMISED: &[&str] = &[
     "get /api/v1/datasets/{dataset}/trainings/{training}",
     "get /api/v1/datasets/{dataset}/trainings/{training}/model.onnx",
     "get /api/v1/datasets/{dataset}/trainings/{training}/report",
+    "post /api/v1/datasets/{dataset}/trainings/{training}/bundle",
+    "get /api/v1/datasets/{dataset}/trainings/{training}/bundle.onnx",
     "post /api/v1/datasets/{dataset}/predict",
+    "post /api/v1/datasets/{dataset}/predict/clips",
     "get /api/v1/datasets/{dataset}/ledger",
     "post /api/v1/datasets/{dataset}/ledger",
     "get /api/v1/datasets/{dataset}/next",
@@ -213,6 +217,11 @@ async fn the_document_is_whole_and_consistent() {
                 assert!(response["content"]["application/problem+json"].is_object(), "{at} {status}");
             }
         }
+        let query: Vec<&str> =
+            parameters.iter().filter(|p| p["in"] == "query").filter_map(|p| p["name"].as_str()).collect();
+        // what a list is turned by
+        let paged = responses.iter().any(|(_, r)| r.to_string().contains("Paged"));
+        assert!(!paged || query.iter().any(|p| matches!(*p, "cursor" | "before")), "{at}: {query:?}");
         let key = parameters.iter().any(|p| p["name"] == "Idempotency-Key");
         // what answers with a secret is not kept to be said again
         let keeps = !path.starts_with("/api/v1/account") && !path.contains("/webhooks");
@@ -266,4 +275,130 @@ async fn the_page_needs_nothing_from_elsewhere() {
         let text = String::from_utf8(answer.bytes).unwrap();
         assert!(path.ends_with(".svg") || !text.contains("https://"), "{path}");
     }
+}
+
+/// An address of the document with every part of it filled in, where nothing lives.
+fn filled(path: &str) -> String {
+    let part = |p: &str| if p.starts_with('{') { Uuid::nil().to_string() } else { p.to_owned() };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn a_parameter_that_an_address_does_not_have_is_refused_by_name() {
+    let app = TestApp::new().await;
+    app.dataset_with_samples("d", 3).await;
+    let doc = app.get_json("/api/openapi.json").await;
+    let mut lists = 0;
+    for (method, path, op) in operations(&doc).into_iter().filter(|(_, path, _)| path.starts_with("/api/v1"))
+    {
+        let names: Vec<String> = op["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|p| p["in"] == "query")
+            .map(|p| p["name"].as_str().unwrap().to_owned())
+            .collect();
+        lists += usize::from(names.iter().any(|n| n == "cursor"));
+        let ask = async |query: &str| {
+            let uri = format!("{}?{query}", filled(&path));
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(uri);
+            app.send(request.body(Body::empty()).unwrap()).await
+        };
+        // those that other addresses have are among them
+        let foreign = ["after", "before", "cursor", "offset", "page", "Limit", "limit", "zz%20top"];
+        for name in foreign.into_iter().filter(|f| !names.iter().any(|n| n == f)) {
+            let problem = ask(&format!("{name}=1")).await.problem(400, "unknown_parameter");
+            assert_eq!(problem["errors"].as_array().unwrap().len(), 1);
+            assert_eq!(problem["errors"][0]["field"], name.replace("%20", " "), "{method} {path}");
+            assert!(
+                names.iter().all(|n| problem["detail"].as_str().unwrap().contains(n.as_str())),
+                "{problem}"
+            );
+        }
+        let twice = ask("zz=1&yy").await.problem(400, "unknown_parameter");
+        assert_eq!([&twice["errors"][0]["field"], &twice["errors"][1]["field"]], ["zz", "yy"]);
+        for name in &names {
+            let answer = ask(&format!("{name}=1")).await;
+            assert!(
+                !String::from_utf8_lossy(&answer.bytes).contains("unknown_parameter"),
+                "{method} {path}: {name}"
+            );
+        }
+    }
+    assert!(lists > 20, "{lists}");
+    // the first page is not given for the second
+    let refused =
+        app.get("/api/v1/datasets/d/samples?limit=1&after=1").await.problem(400, "unknown_parameter");
+    assert_eq!(refused["errors"][0]["field"], "after");
+    assert_eq!(app.get_json("/api/v1/datasets/d/samples?limit=1").await["items"][0]["external_id"], "s0");
+    app.get("/api/v1/datasets/d/suspects?stauts=open").await.problem(400, "unknown_parameter");
+    let head = Request::head("/api/v1/datasets/d/samples?after=1").body(Body::empty()).unwrap();
+    assert_eq!(app.send(head).await.status, 400);
+}
+
+#[tokio::test]
+async fn every_operation_names_who_may_ask_and_asks_for_it() {
+    // more requests than a person makes
+    let app = TestApp::with(|c| c.server.requests_per_minute = 0).await;
+    let doc = app.get_json("/api/openapi.json").await;
+    let schemes = &doc["components"]["securitySchemes"];
+    assert_eq!(
+        (&schemes["session"]["in"], &schemes["session"]["name"]),
+        (&json!("cookie"), &json!("tamis_session"))
+    );
+    assert_eq!(
+        (&schemes["form_token"]["in"], &schemes["form_token"]["name"]),
+        (&json!("header"), &json!("x-form-token"))
+    );
+    assert_eq!((&schemes["token"]["type"], &schemes["token"]["scheme"]), (&json!("http"), &json!("bearer")));
+    let ada = app.first_admin().await;
+    let scopes = ["read", "annotate", "import", "export", "jobs", "admin"];
+    let mut without = Vec::new();
+    for (i, scope) in scopes.into_iter().enumerate() {
+        let others: Vec<&str> = scopes.into_iter().filter(|s| *s != scope).collect();
+        let body = json!({"name": format!("all but {scope} {i}"), "scopes": others, "days": 1});
+        let made = app.as_(&ada, Method::POST, "/api/v1/account/tokens", Some(body)).await;
+        assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.bytes));
+        without.push((scope, made.json()["token"].as_str().unwrap().to_owned()));
+    }
+    let mut seen = BTreeSet::new();
+    for (method, path, op) in operations(&doc) {
+        let at = format!("{method} {path}");
+        let security = op["security"].as_array().unwrap_or_else(|| panic!("{at} says nothing"));
+        let verb: Method = method.to_uppercase().parse().unwrap();
+        let request = Request::builder().method(verb.clone()).uri(filled(&path)).body(Body::empty()).unwrap();
+        let anybody = app.send(request).await;
+        if security.is_empty() {
+            assert_ne!(anybody.status, 401, "{at}");
+            continue;
+        }
+        // clips are asked for by browsers too: those are shown the door
+        assert_eq!(anybody.status, if path.starts_with("/api/v1") { 401 } else { 303 }, "{at}");
+        assert!(op["responses"]["401"].is_object() && op["responses"]["403"].is_object(), "{at}");
+        let session = &security[0];
+        assert!(session["session"].is_array(), "{at}");
+        assert_eq!(session["form_token"].is_array(), method != "get", "{at}");
+        let Some(token) = security.get(1) else {
+            // a person's own: no token will do
+            let answer = app.with_token(&without[5].1, verb.clone(), &filled(&path)).await;
+            assert!(answer.status.is_client_error(), "{at}: {}", answer.status);
+            continue;
+        };
+        let scope = token["token"][0].as_str().unwrap();
+        seen.insert(scope.to_owned());
+        for (lacks, token) in &without {
+            let answer = app.with_token(token, verb.clone(), &filled(&path)).await;
+            let refused = answer.status == 403 && answer.json()["code"] == "scope";
+            assert_eq!(refused, *lacks == scope, "{at}: without {lacks}: {}", answer.status);
+        }
+        if method != "get" {
+            let request =
+                Request::builder().method(verb.clone()).uri(filled(&path)).header("cookie", &ada.cookie);
+            app.send(request.body(Body::empty()).unwrap()).await.problem(403, "form_token");
+        }
+    }
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        ["admin", "annotate", "export", "import", "jobs", "read"]
+    );
 }

@@ -34,6 +34,7 @@ mod outages;
 mod people;
 mod postgres;
 mod predict;
+mod predict_clips;
 mod predictions;
 mod queue;
 mod queue_race;

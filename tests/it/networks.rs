@@ -430,4 +430,18 @@ async fn a_trainings_errors_are_sorted_and_each_kind_leads_to_its_samples() {
     }
     let unknown = format!("/api/v1/datasets/d/trainings/{}/report", Uuid::nil());
     app.get(&unknown).await.problem(404, "not_found");
+
+    // a person says of one of the errors that it fits no class: from then on that is its cause
+    let case = |report: &Value| {
+        let cases = report["bad_cases"].as_array().unwrap();
+        cases.iter().find(|c| c["case"] == "out_of_taxonomy").unwrap().clone()
+    };
+    let odd = behind(&cells[0]["selection"]).await[0];
+    let decision = json!({"client_id": Uuid::new_v4(), "decision": "out_of_taxonomy"});
+    let said = app.post_json(&format!("/api/v1/datasets/d/samples/s{odd}/reviews"), &decision).await;
+    assert_eq!(said.status, 201, "{}", String::from_utf8_lossy(&said.bytes));
+    let again = trained(&app, dataset, "holdout = 0.5").await;
+    let path = format!("/api/v1/datasets/d/trainings/{}/report", again["training_id"].as_str().unwrap());
+    let found = case(&app.get_json(&path).await);
+    assert!(behind(&found["selection"]).await.contains(&odd), "s{odd}: {found}");
 }

@@ -97,8 +97,8 @@ async fn a_row_that_cannot_be_predicted_is_named() {
     };
     refused(json!({"samples": ["s0", "nobody"]}), "samples[1]", "unknown_sample").await;
     refused(json!({"samples": []}), "samples", "rows").await;
-    refused(json!({}), "samples", "samples_or_vectors").await;
-    refused(json!({"samples": ["s0"], "vectors": [[0.0]]}), "samples", "samples_or_vectors").await;
+    refused(json!({}), "samples", "one_kind_of_rows").await;
+    refused(json!({"samples": ["s0"], "vectors": [[0.0]]}), "samples", "one_kind_of_rows").await;
     refused(json!({"vectors": [[0.5, 0.5, 0.5]]}), "vectors[0]", "vector_width").await;
     // a sample that lost its only text has nothing left that the model reads
     sqlx::query("update samples set title = '' where dataset_id = $1 and external_id = 's5'")

@@ -7,6 +7,7 @@ use tamis::jobs::export::ExportArgs;
 use tamis::store::imports::{StagedRow, Staging};
 use tamis::store::reviews::NewReview;
 use tamis::store::samples::SampleFilter;
+use tamis::store::telling::Audience;
 use uuid::Uuid;
 
 use crate::retractions::{kept_by_triggers, recomputed};
@@ -80,7 +81,12 @@ async fn import(app: &TestApp, rows: &[(&str, &str)]) {
 
 /// Current classes of `s0`, `s1`, …
 async fn classes(app: &TestApp, dataset: Uuid) -> Vec<String> {
-    let page = app.services.store.samples(dataset, &SampleFilter::default(), 0, 1000).await.unwrap();
+    let page = app
+        .services
+        .store
+        .samples(dataset, &SampleFilter::default(), Audience::Knowing, 0, 1000)
+        .await
+        .unwrap();
     page.items.into_iter().map(|s| s.current_class.unwrap_or_default()).collect()
 }
 

@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::people::Session;
 use crate::support::TestApp;
 
 const API: &str = "/api/v1/datasets/clips";
@@ -165,14 +166,134 @@ async fn what_is_no_longer_verified_waits_again() {
     assert_eq!(draws().await, ["s0", "s2"]);
     let restore = format!("{API}/snapshots/{first}/restore");
     let done = app.post_json(&restore, &json!({"reason": "no ski"})).await.json();
-    // s3 has the class that was confirmed: it stays verified, though nobody's word stands for it any more
-    assert_eq!((&done["changed"], &done["queued"]), (&json!(2), &json!(1)), "{done}");
-    assert_eq!(draws().await, ["s0", "s2", "s1"]);
+    // s3 has the class that was confirmed, but nobody's word stands for it any more
+    assert_eq!(
+        (&done["changed"], &done["fallen"], &done["queued"]),
+        (&json!(2), &json!(2), &json!(2)),
+        "{done}"
+    );
+    assert_eq!(app.count("verifications").await, 0);
+    assert_eq!(draws().await, ["s0", "s2", "s1", "s3"]);
     let again = app.post_json(&restore, &json!({"reason": "no ski"})).await.json();
-    assert_eq!(again["queued"], 0);
+    assert_eq!((&again["fallen"], &again["queued"]), (&json!(0), &json!(0)));
     app.decide("s1", None).await;
     assert_eq!(app.count("verifications where class = 'dog'").await, 1);
-    assert_eq!(draws().await, ["s0", "s2"]);
+    assert_eq!(draws().await, ["s0", "s2", "s3"]);
+}
+
+impl TestApp {
+    /// `who` says `class` of a sample, or that she is unsure.
+    async fn word(&self, who: &Session, sample: &str, class: Option<&str>) {
+        let mut body = json!({"client_id": Uuid::now_v7(), "decision": "unsure"});
+        if let Some(class) = class {
+            body["decision"] = json!("relabel");
+            body["class"] = json!(class);
+        }
+        let path = format!("{API}/samples/{sample}/reviews");
+        let answer = self.as_(who, Method::POST, &path, Some(body)).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&answer.bytes));
+    }
+
+    /// State and class of each verification, and purpose of each open place in the queue, by sample.
+    async fn standings(&self, dataset: Uuid) -> Vec<(String, Option<String>, Option<String>)> {
+        sqlx::query_as(
+            "select coalesce(v.state, ''), v.class, q.purpose from samples s
+             left join verifications v on v.sample_id = s.id
+             left join queue_items q on q.sample_id = s.id and q.state = 'open'
+             where s.dataset_id = $1 order by s.id",
+        )
+        .bind(dataset)
+        .fetch_all(self.services.store.pool())
+        .await
+        .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn decisions_made_after_a_snapshot_are_no_votes_once_it_is_restored() {
+    let app = TestApp::new().await;
+    let dataset = app.dataset_with_samples("clips", 5).await;
+    let first = app.taken("imported").await;
+    app.scan(dataset, 5).await;
+    // the scan's snapshot is of the same labels
+    sqlx::query("update snapshots set blob = (select blob from snapshots where id = $1)")
+        .bind(&first)
+        .execute(app.services.store.pool())
+        .await
+        .unwrap();
+    let ada = app.first_admin().await;
+    let policy = json!({"double_check": "all", "gold_share": 0});
+    assert_eq!(
+        app.as_(&ada, Method::PUT, &format!("{API}/policy"), Some(policy)).await.status,
+        StatusCode::OK
+    );
+    let mut people = Vec::new();
+    for name in ["ann", "bob"] {
+        let (id, session) = app.person(&ada, name).await;
+        app.join(&ada, "clips", id, "annotator").await;
+        people.push(session);
+    }
+    let [ann, bob] = &people[..] else { panic!() };
+    // before the snapshot: ann of s0, both of s1
+    for (who, sample, class) in [(ann, "s0", "dog"), (ann, "s1", "ski"), (bob, "s1", "ski")] {
+        app.word(who, sample, Some(class)).await;
+    }
+    let take = json!({"reason": "good"});
+    let taken = app.as_(&ada, Method::POST, &format!("{API}/snapshots"), Some(take)).await.json();
+    let then = app.labels(dataset).await;
+    let stood = app.standings(dataset).await;
+    // after it: bob agrees on s0, both on s2, they differ on s3, ann is unsure of s4
+    for (who, sample, class) in [
+        (bob, "s0", Some("dog")),
+        (ann, "s2", Some("cat")),
+        (bob, "s2", Some("cat")),
+        (ann, "s3", Some("cat")),
+        (bob, "s3", Some("dog")),
+        (ann, "s4", None),
+    ] {
+        app.word(who, sample, class).await;
+    }
+    let some = |s: &str| Some(s.to_owned());
+    let of = |state: &str, class: Option<&str>, purpose: Option<&str>| {
+        (state.to_owned(), class.map(str::to_owned), purpose.map(str::to_owned))
+    };
+    assert_eq!(
+        app.standings(dataset).await,
+        [
+            of("verified", Some("dog"), None),
+            of("verified", Some("ski"), None),
+            of("verified", Some("cat"), None),
+            of("adjudicate", None, Some("adjudicate")),
+            of("", None, Some("first")),
+        ]
+    );
+    let path = format!("{API}/snapshots/{}/restore", taken["id"].as_str().unwrap());
+    let done = app.as_(&ada, Method::POST, &path, Some(json!({"reason": "a bad afternoon"}))).await.json();
+    assert_eq!((&done["fallen"], &done["queued"]), (&json!(6), &json!(2)), "{done}");
+    assert_eq!(app.labels(dataset).await, then);
+    // s0 waits for its second look again, s1 stands, the others wait for a first one
+    let now = app.standings(dataset).await;
+    assert_eq!(now[..2], stood[..2]);
+    assert_eq!(now[0], of("second", None, Some("second")));
+    assert!(now[2..].iter().all(|s| *s == of("", None, Some("first"))), "{now:?}");
+    assert_eq!(app.count("reviews").await, 9, "nothing is deleted");
+    assert_eq!(app.count("review_status").await, 2);
+    let history = app.as_(&ada, Method::GET, &format!("{API}/samples/s3/history"), None).await.json();
+    let undone = history["items"].as_array().unwrap().iter().filter(|e| e["kind"] == "undo");
+    assert!(undone.clone().all(|e| e["comment"] == "a bad afternoon" && e["author"] == "ada"), "{history}");
+    assert_eq!(undone.count(), 2);
+    // going back is one line of the trail, beside the decisions
+    let trail = app.as_(&ada, Method::GET, "/datasets/clips/trail?kind=undone", None).await;
+    assert!(!String::from_utf8(trail.bytes).unwrap().contains("/samples/s3"));
+    // ann, who has forgotten nothing of s2, may look at it first again; one vote alone verifies nothing
+    app.word(ann, "s2", Some("swim")).await;
+    assert_eq!(app.standings(dataset).await[2], of("second", None, Some("second")));
+    app.word(bob, "s2", Some("swim")).await;
+    assert_eq!(app.standings(dataset).await[2].1, some("swim"));
+    // and bob's second word on s0 counts as if he had never spoken
+    app.word(bob, "s0", Some("dog")).await;
+    assert_eq!(app.standings(dataset).await[0], of("verified", Some("dog"), None));
+    assert_eq!(app.labels(dataset).await[0], ("dog".to_owned(), "consensus".to_owned()));
 }
 
 #[tokio::test]

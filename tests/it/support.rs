@@ -22,6 +22,7 @@ use tamis::store::imports::{StagedRow, Staging};
 use tamis::store::jobs::Job;
 use tamis::store::scans::Scan;
 use tamis::store::snapshots::Snapshot;
+use tamis::store::telling::Audience;
 use tokio::sync::OnceCell;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -326,7 +327,12 @@ impl TestApp {
 
     /// Internal ids in order.
     pub(crate) async fn sample_ids(&self, dataset: Uuid) -> Vec<i64> {
-        let page = self.services.store.samples(dataset, &Default::default(), 0, 1000).await.unwrap();
+        let page = self
+            .services
+            .store
+            .samples(dataset, &Default::default(), Audience::Knowing, 0, 1000)
+            .await
+            .unwrap();
         page.items.iter().map(|s| s.id).collect()
     }
 

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use tamis::domain::{Detector, Issue, RankedIssue};
 use tamis::store::learning::Moved;
+use tamis::store::telling::Audience;
 use uuid::Uuid;
 
 use crate::support::TestApp;
@@ -103,7 +104,12 @@ async fn each_number_is_that_of_its_list() {
     // a scan of another dataset has no numbers here
     let other = app.dataset_with_samples("other", 4).await;
     let other = app.scan(other, 2).await;
-    let found = app.services.store.issue_counts(dataset, other, &Default::default()).await.unwrap();
+    let found = app
+        .services
+        .store
+        .issue_counts(dataset, other, &Default::default(), Audience::Knowing)
+        .await
+        .unwrap();
     assert!(found.iter().all(|c| c.n == 0));
 }
 
@@ -144,7 +150,12 @@ async fn where_there_is_too_much_to_count_the_number_is_about_right_and_says_so(
     let html = String::from_utf8(app.get("/datasets/d/suspects?status=kept&lang=en").await.bytes).unwrap();
     assert!(html.contains("<span class=\"num\">about "), "{html}");
     // the last page of a long list
-    let found = app.services.store.suspects(dataset, scan, &Default::default(), 7990, 30).await.unwrap();
+    let found = app
+        .services
+        .store
+        .suspects(dataset, scan, &Default::default(), Audience::Knowing, 7990, 30)
+        .await
+        .unwrap();
     assert_eq!((found.items.len(), found.next), (10, None));
 }
 

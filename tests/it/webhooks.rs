@@ -75,6 +75,35 @@ async fn hurry(app: &TestApp) {
 }
 
 #[tokio::test]
+async fn a_training_that_ends_is_told_with_what_came_of_it() {
+    let mut app = app().await;
+    app.work();
+    let dataset = crate::predict::told_by_title(&app, "clips").await;
+    let (receiver, url) = Receiver::start().await;
+    hook(&app, &url, &["job.ended"]).await;
+    let trained = crate::predict::train(&app, dataset).await;
+    // the worker may have sent it already
+    deliver_due(&app.services).await.unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while receiver.bodies().is_empty() && std::time::Instant::now() < deadline {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let said = receiver.bodies();
+    assert_eq!(said.len(), 1, "{said:?}");
+    let data = &said[0]["data"];
+    assert_eq!(
+        (&said[0]["event"], &data["kind"], &data["state"]),
+        (&json!("job.ended"), &json!("train"), &json!("succeeded"))
+    );
+    // whoever is told can fetch what came of it
+    assert_eq!(data["result"]["training_id"], trained["training_id"]);
+    assert_eq!(
+        app.get_json(&format!("/api/v1/jobs/{}", data["id"].as_str().unwrap())).await["state"],
+        "succeeded"
+    );
+}
+
+#[tokio::test]
 async fn what_happens_is_told_once_and_signed() {
     let app = app().await;
     app.dataset_with_samples("clips", 3).await;

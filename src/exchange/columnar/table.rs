@@ -117,7 +117,7 @@ pub fn read_table<R: ChunkReader + 'static>(
     source: R,
     names: Option<&[&str]>,
 ) -> Result<Vec<(String, Column)>, ColumnarError> {
-    let (_, reader) = batches(source, names)?;
+    let (_, reader) = batches(source, names, None)?;
     let schema = reader.schema();
     let batches = reader.collect::<Result<Vec<_>, _>>()?;
     schema

@@ -14,6 +14,36 @@ fn exact(n: usize, seed: usize) -> Vec<f32> {
 }
 
 #[test]
+fn only_the_samples_that_are_wanted_come_back() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let vectors: Vec<Vec<f32>> = (0..20_000u16).map(|i| vec![f32::from(i % 2000), 1.0]).collect();
+    let rows = vectors.iter().enumerate().map(|(i, v)| EmbeddingRow {
+        sample_id: i as i64,
+        input_hash: -(i as i64),
+        vector: v,
+        frames: (i % 3 == 0).then_some(v.as_slice()),
+        n_frames: u8::from(i % 3 == 0),
+    });
+    write_embeddings(file.reopen().unwrap(), 2, rows).unwrap();
+    let bytes = bytes::Bytes::from(std::fs::read(file.path()).unwrap());
+    let wanted = |id: i64| [3, 4, 5, 8191, 8192, 19_999].contains(&id);
+    let some = read_embeddings_of(bytes.clone(), true, wanted).unwrap();
+    assert_eq!(some.sample_ids, [3, 4, 5, 8191, 8192, 19_999]);
+    assert_eq!(some.input_hashes, [-3, -4, -5, -8191, -8192, -19_999]);
+    assert_eq!(some.vectors.column(0).to_vec(), [3.0, 4.0, 5.0, 191.0, 192.0, 1999.0]);
+    let frames = some.frames.unwrap();
+    assert_eq!(
+        frames.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [true, false, false, false, false, false]
+    );
+    assert_eq!(
+        read_embeddings_of(bytes.clone(), false, |_| true).unwrap(),
+        read_embeddings(bytes.clone(), false).unwrap()
+    );
+    assert!(read_embeddings_of(bytes, true, |_| false).unwrap().sample_ids.is_empty());
+}
+
+#[test]
 fn embeddings_read_back_equal() {
     let (dim, n) = (5, ROW_GROUP + BATCH + 3);
     let vectors: Vec<Vec<f32>> = (0..n).map(|i| exact(dim, i)).collect();

@@ -14,7 +14,7 @@ use super::{Ground, evidence, outcome, recipe_of};
 use crate::domain::{Change, Note, Step};
 use crate::jobs::ledger::{check_hypothesis, over_seeds};
 use crate::jobs::progress::Progress;
-use crate::jobs::{JobError, Services};
+use crate::jobs::{JobError, Services, cpu};
 use crate::store::ledger::Entry;
 use crate::train::Recipe;
 use crate::train::recipe::Switch;
@@ -81,6 +81,7 @@ struct Tried {
     seed: usize,
     mean_f1: f64,
     seconds: f64,
+    cpu_seconds: f64,
 }
 
 /// What one start of the job leaves to the next.
@@ -145,8 +146,9 @@ pub(crate) async fn run(
         let of = |seed: usize| tried.iter().find(|t| t.variant == variant && t.seed == seed);
         (0..seeds.len()).filter_map(of).map(|t| t.mean_f1).collect()
     };
-    let seconds =
-        |variant: usize| -> f64 { tried.iter().filter(|t| t.variant == variant).map(|t| t.seconds).sum() };
+    let sum = |variant: usize, of: fn(&Tried) -> f64| -> f64 {
+        tried.iter().filter(|t| t.variant == variant).map(of).sum()
+    };
     let base = scores(0);
     let mut rows = Vec::new();
     for (i, switch) in switches.iter().enumerate() {
@@ -165,7 +167,8 @@ pub(crate) async fn run(
             reviews: 0,
             corrections: 0,
             human_ms: 0,
-            machine_seconds: seconds(i + 1),
+            machine_seconds: sum(i + 1, |t| t.seconds),
+            cpu_seconds: Some(sum(i + 1, |t| t.cpu_seconds)),
             until: ground.until,
             author: "tamis".to_owned(),
             created_at: chrono::Utc::now(),
@@ -219,10 +222,11 @@ fn every(
                 first,
             };
             let began = std::time::Instant::now();
-            let graduates = school.run(&Plan::Models(models), None)?;
+            let (graduates, cpu_seconds) = cpu::counted(|| school.run(&Plan::Models(models), None));
+            let graduates = graduates?;
             let mean_f1 = outcome::mean_f1(&graduates, &ground.rows, &ground.labelled.y, &ground.classes)?;
             let seconds = began.elapsed().as_secs_f64();
-            kept.tried.push(Tried { variant: v, seed: s, mean_f1, seconds });
+            kept.tried.push(Tried { variant: v, seed: s, mean_f1, seconds, cpu_seconds });
             let left = json!({"snapshot": ground.snapshot.id, "until": ground.until, "tried": kept.tried});
             watch.runtime.block_on(watch.progress.checkpoint(&left))?;
         }

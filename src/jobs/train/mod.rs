@@ -36,7 +36,7 @@ use super::ledger::{self, Tried};
 use super::predict::served;
 use super::progress::Progress;
 use super::scan::Labelled;
-use super::{JobError, Services, encode, snapshot, vectors};
+use super::{JobError, Services, cpu, encode, snapshot, vectors};
 use crate::detect::duplicates::near_duplicates;
 use crate::domain::{Field, Note, Taxonomy};
 use crate::store::snapshots::Snapshot;
@@ -189,6 +189,12 @@ impl Ground {
         Ok(Self { snapshot, until, taxonomy, labelled, known, rows, material, classes, scratch })
     }
 
+    /// What is known of the samples that are held out.
+    async fn knowledge(&self, services: &Services, dataset: Uuid) -> Result<Knowledge, JobError> {
+        let held: Vec<i64> = self.rows.held.iter().map(|&r| self.material.ids[r]).collect();
+        Knowledge::load(services, dataset, &self.classes.ids, &held).await
+    }
+
     /// Says how much memory the largest of `recipes` needs beside what is loaded, and refuses too much.
     pub(super) async fn check_memory(
         &self,
@@ -242,7 +248,7 @@ pub(crate) async fn run(
     };
     let began = std::time::Instant::now();
     let dylib = services.native.onnxruntime.clone();
-    let scanned = Knowledge::load(services, dataset, &ground.classes.ids).await?;
+    let scanned = ground.knowledge(services, dataset).await?;
     let (plan, watch2) = (plan.clone(), watch.clone());
     let trained = tokio::task::spawn_blocking(move || {
         let g = &ground;
@@ -254,7 +260,8 @@ pub(crate) async fn run(
             watch: &watch2,
             first: 0,
         };
-        let graduates = school.run(&plan, heard)?;
+        let (graduates, cpu_seconds) = cpu::counted(|| school.run(&plan, heard));
+        let graduates = graduates?;
         let about = [
             ("classes".to_owned(), json!(g.classes.ids).to_string()),
             ("taxonomy_hash".to_owned(), g.taxonomy.hash()),
@@ -265,13 +272,13 @@ pub(crate) async fn run(
         let outcome = outcome::of(&graduates, g, parity, &scanned)?;
         let members: Vec<(f64, Recipe)> =
             graduates.weights.into_iter().zip(graduates.members).map(|(w, m)| (w, m.recipe)).collect();
-        Ok::<_, JobError>((ground, outcome, files, members))
+        Ok::<_, JobError>((ground, outcome, files, members, cpu_seconds))
     })
     .await?;
     if matches!(trained, Err(JobError::Cancelled)) {
         watch.clear(models).await;
     }
-    let (ground, Outcome { held, mut metrics, judged }, files, members) = trained?;
+    let (ground, Outcome { held, mut metrics, judged }, files, members, cpu_seconds) = trained?;
     let machine_seconds = began.elapsed().as_secs_f64();
     if metrics.get("onnx_compared").is_none_or(Value::is_null) {
         progress.log("warn", Note::new("onnx_not_run")).await?;
@@ -310,6 +317,7 @@ pub(crate) async fn run(
         models: Json(kept),
         held_out_blob: Some(held_out_blob),
         report_blob: Some(report_blob),
+        bundle: None,
         previous_id: None,
         created_at: Utc::now(),
     };
@@ -326,6 +334,7 @@ pub(crate) async fn run(
         expected_gain: args.expected_gain,
         measured,
         machine_seconds,
+        cpu_seconds,
         until: ground.until,
     };
     ledger::enter(services, dataset, &training, before.as_ref(), tried).await?;

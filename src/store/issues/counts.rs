@@ -9,7 +9,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::IssueKind;
-use crate::store::suspects::{FEW, NOT_EXCLUDED, SuspectFilter, SuspectStatus, push_conditions, push_narrow};
+use crate::store::suspects::{
+    FEW, SuspectFilter, SuspectStatus, push_conditions, push_narrow, push_not_excluded,
+};
+use crate::store::telling::{Audience, push_decision, push_openly_excluded};
 use crate::store::{Result, Store, keyword};
 
 /// Samples of each kind that an estimate rests on: with 95 % chance it is within 3 points of the true share.
@@ -65,15 +68,19 @@ type Numbers = HashMap<String, i64>;
 
 /// Adds the samples of the dataset that the numbers beside the scan count and a list without a narrow filter does
 /// not show: those left out, and where only open ones are asked for, those decided.
-fn push_taken(q: &mut QueryBuilder<Postgres>, dataset: Uuid, open: bool) {
+fn push_taken(q: &mut QueryBuilder<Postgres>, dataset: Uuid, open: bool, audience: Audience<'_>) {
     let most = format!(" limit {}", FEW + 1);
     q.push("select sample_id from (");
     if open {
-        q.push("(select sample_id from review_status where dataset_id = ").push_bind(dataset);
-        q.push(" and decision <> 'unsure'").push(&most).push(") union ");
+        q.push("(select sample_id from review_status r where dataset_id = ").push_bind(dataset);
+        q.push(" and r.decision <> 'unsure' and ");
+        push_decision(q, audience);
+        q.push(" <> 'unsure'").push(&most).push(") union ");
     }
-    q.push("(select distinct sample_id from exclusions where dataset_id = ").push_bind(dataset);
-    q.push(" and lifted_at is null").push(&most).push(")) u").push(&most);
+    q.push("(select distinct sample_id from exclusions x where dataset_id = ").push_bind(dataset);
+    q.push(" and lifted_at is null");
+    push_openly_excluded(q, audience);
+    q.push(&most).push(")) u").push(&most);
 }
 
 impl Store {
@@ -84,6 +91,7 @@ impl Store {
         dataset: Uuid,
         scan: Uuid,
         filter: &SuspectFilter,
+        audience: Audience<'_>,
     ) -> Result<Vec<CountedIssue>> {
         let stored = sqlx::query!(
             r#"select c.kind, sum(c.n)::bigint as "whole!",
@@ -100,9 +108,10 @@ impl Store {
         .await?;
         let mut counts: Vec<CountedIssue> =
             IssueKind::ALL.map(|kind| CountedIssue { kind, n: 0, about: false }).into();
-        let one_by_one = if stored.is_empty() { None } else { self.count_few(dataset, scan, filter).await? };
+        let one_by_one =
+            if stored.is_empty() { None } else { self.count_few(dataset, scan, filter, audience).await? };
         let drawn = match &one_by_one {
-            None if !stored.is_empty() => self.count_drawn(dataset, scan, filter).await?,
+            None if !stored.is_empty() => self.count_drawn(dataset, scan, filter, audience).await?,
             _ => HashMap::new(),
         };
         for row in stored {
@@ -126,12 +135,18 @@ impl Store {
 
     /// What the filter shows by kind, or, where it is not narrow, what of the numbers beside the scan it does not
     /// show. `None`: these are not few.
-    async fn count_few(&self, dataset: Uuid, scan: Uuid, filter: &SuspectFilter) -> Result<Option<Numbers>> {
+    async fn count_few(
+        &self,
+        dataset: Uuid,
+        scan: Uuid,
+        filter: &SuspectFilter,
+        audience: Audience<'_>,
+    ) -> Result<Option<Numbers>> {
         let narrow = filter.narrow();
         let mut q = QueryBuilder::new("with few as materialized (");
         match &narrow {
             Some(narrow) => push_narrow(&mut q, dataset, scan, narrow),
-            None => push_taken(&mut q, dataset, filter.status == Some(SuspectStatus::Open)),
+            None => push_taken(&mut q, dataset, filter.status == Some(SuspectStatus::Open), audience),
         }
         q.push("), found as materialized (select f.sample_id from few d cross join lateral (select * from findings x where x.scan_id = ");
         q.push_bind(scan).push(" and x.sample_id = d.sample_id offset 0) f");
@@ -140,10 +155,10 @@ impl Store {
         );
         q.push_bind(FEW);
         if narrow.is_some() {
-            push_conditions(&mut q, dataset, filter);
-            q.push(NOT_EXCLUDED);
+            push_conditions(&mut q, dataset, filter, audience);
+            push_not_excluded(&mut q, audience);
         } else {
-            push_conditions(&mut q, dataset, &SuspectFilter { status: None, ..filter.clone() });
+            push_conditions(&mut q, dataset, &SuspectFilter { status: None, ..filter.clone() }, audience);
         }
         q.push(
             ") select null as kind, count(*) as n from few union all \
@@ -163,6 +178,7 @@ impl Store {
         dataset: Uuid,
         scan: Uuid,
         filter: &SuspectFilter,
+        audience: Audience<'_>,
     ) -> Result<HashMap<String, (i64, i64)>> {
         let mut q = QueryBuilder::new(
             "with kinds as (select kind, sum(n)::bigint as n from issue_counts where scan_id = ",
@@ -176,8 +192,9 @@ impl Store {
             " and x.kind = k.kind and x.rank = (1 + floor((g - 1 + (hashint8(g) & 1023) / 1024.0) * k.n / k.m))::int offset 0) i) \
              select d.kind, count(*) as of, count(*) filter (where true",
         );
-        push_conditions(&mut q, dataset, filter);
-        q.push(NOT_EXCLUDED).push(
+        push_conditions(&mut q, dataset, filter, audience);
+        push_not_excluded(&mut q, audience);
+        q.push(
             ") as hits from drawn d cross join lateral (select * from findings x where x.sample_id = d.sample_id \
              and x.scan_id = ",
         );

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::Draw;
 use crate::domain::Policy;
 use crate::domain::policy::chance;
-use crate::store::suspects::{NOT_EXCLUDED, SuspectFilter, push_conditions};
+use crate::store::suspects::{SuspectFilter, push_conditions, push_not_excluded};
+use crate::store::telling::Audience;
 use crate::store::{Result, Store, StoreError};
 
 /// Samples that the queue holds of the order of review at a time.
@@ -256,13 +257,14 @@ impl Store {
         if filter.status.is_none() {
             q.push(" and (r.decision is null or r.decision = 'unsure')");
         }
-        push_conditions(&mut q, dataset, filter);
+        push_conditions(&mut q, dataset, filter, Audience::Knowing);
         // what is in a batch, in somebody's hands, or waits for more than a first look stays where it is
         q.push(
             " and not exists (select from queue_items o where o.sample_id = f.sample_id and o.state = 'open' \
              and o.purpose <> 'gold' and (o.purpose <> 'first' or o.batch_id is not null or o.leased_until > now()))",
         );
-        q.push(NOT_EXCLUDED).push(" order by n limit ").push_bind(limit);
+        push_not_excluded(&mut q, Audience::Knowing);
+        q.push(" order by n limit ").push_bind(limit);
         q.push(
             ") x on conflict (sample_id) where state = 'open' and purpose <> 'gold' do update \
              set priority = excluded.priority, batch_id = excluded.batch_id, by_scan = false \

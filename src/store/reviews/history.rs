@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::store::telling::Audience;
 use crate::store::{Result, Store};
 
 /// One line of a sample's history.
@@ -32,15 +33,15 @@ impl HistoryEntry {
     }
 
     /// `person` may know it while others may still have to look at the sample without knowing what was decided:
-    /// all but others' decisions.
-    pub fn told_to(&self, person: &str) -> bool {
-        self.by_nobody() || self.kind == "comment" || self.author == person
+    /// all but others' decisions, and where `comments` are not told their comments.
+    pub fn told_to(&self, person: &str, comments: bool) -> bool {
+        self.by_nobody() || (comments && self.kind == "comment") || self.author == person
     }
 }
 
 impl Store {
     /// The sample's label is verified: nobody is going to look at it without knowing what others decided.
-    pub async fn is_verified(&self, dataset: Uuid, sample: i64) -> Result<bool> {
+    async fn is_verified(&self, dataset: Uuid, sample: i64) -> Result<bool> {
         Ok(sqlx::query_scalar!(
             r#"select exists (select from verifications where dataset_id = $1 and sample_id = $2
                  and state in ('verified', 'gold')) as "is!""#,
@@ -49,6 +50,24 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?)
+    }
+
+    /// What the audience is told of [`Self::history`]: of a sample that is not verified, annotators learn nothing of
+    /// others' decisions, nor of their comments where they may be asked about it without knowing.
+    pub async fn history_told(
+        &self,
+        dataset: Uuid,
+        sample: i64,
+        audience: Audience<'_>,
+    ) -> Result<Vec<HistoryEntry>> {
+        let mut history = self.history(dataset, sample).await?;
+        if let Some(person) = audience.annotator()
+            && !self.is_verified(dataset, sample).await?
+        {
+            let blind = self.told(dataset, audience, &[sample]).await?.contains_key(&sample);
+            history.retain(|e| e.told_to(person, !blind));
+        }
+        Ok(history)
     }
 
     /// Everything that was ever said about a sample, oldest first. A review's own label event is
@@ -68,7 +87,7 @@ impl Store {
                  from reviews where dataset_id = $1 and sample_id = $2
                  union all
                  select t.created_at, 'undo', r.decision, t.author,
-                   case when decision = 'keep' and class_before is not null then array[class_before] else classes end, '', r.id
+                   case when decision = 'keep' and class_before is not null then array[class_before] else classes end, t.reason, r.id
                  from reviews r join review_retractions t on t.review_id = r.id
                  where r.dataset_id = $1 and r.sample_id = $2
                  union all

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use prost::Message;
 
+use super::merge::Guests;
 use super::proto::{
     ATTRIBUTE_FLOAT, ATTRIBUTE_INT, ATTRIBUTE_INTS, AttributeProto, Dimension, FLOAT, GraphProto, INT64,
-    ModelProto, NodeProto, OperatorSetId, ShapeProto, StringStringEntry, TensorProto, TensorType, TypeProto,
-    ValueInfo,
+    ModelProto, NodeProto, ShapeProto, StringStringEntry, TensorProto, TensorType, TypeProto, ValueInfo,
 };
-use super::{IR_VERSION, OPSET};
 
 #[derive(Default)]
 pub(super) struct Graph {
-    proto: GraphProto,
+    pub(super) proto: GraphProto,
     constants: BTreeSet<String>,
+    pub(super) guests: Guests,
 }
 
 impl Graph {
@@ -36,6 +36,7 @@ impl Graph {
             name: output.to_owned(),
             op_type: op.to_owned(),
             attribute,
+            ..NodeProto::default()
         });
     }
 
@@ -59,10 +60,24 @@ impl Graph {
         name
     }
 
+    /// One whole number without dimensions.
+    pub(super) fn index(&mut self, value: i64) -> String {
+        let name = format!("index_{value}");
+        self.constant(&name, &[], INT64, value.to_le_bytes().to_vec());
+        name
+    }
+
     fn constant(&mut self, name: &str, shape: &[usize], data_type: i32, raw_data: Vec<u8>) {
         if self.constants.insert(name.to_owned()) {
             let dims = shape.iter().map(|d| *d as i64).collect();
-            self.proto.initializer.push(TensorProto { dims, data_type, name: name.to_owned(), raw_data });
+            let (name, raw_data) = (name.to_owned(), Some(raw_data));
+            self.proto.initializer.push(TensorProto {
+                dims,
+                data_type,
+                name,
+                raw_data,
+                ..TensorProto::default()
+            });
         }
     }
 
@@ -76,15 +91,16 @@ impl Graph {
 
     pub(super) fn into_bytes(self, metadata: &[(String, String)]) -> Vec<u8> {
         ModelProto {
-            ir_version: IR_VERSION,
+            ir_version: self.guests.ir_version(),
             producer_name: "tamis".to_owned(),
             producer_version: env!("CARGO_PKG_VERSION").to_owned(),
             graph: Some(self.proto),
-            opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
+            opset_import: self.guests.opsets(),
             metadata_props: metadata
                 .iter()
                 .map(|(key, value)| StringStringEntry { key: key.clone(), value: value.clone() })
                 .collect(),
+            functions: self.guests.functions,
         }
         .encode_to_vec()
     }
@@ -113,12 +129,15 @@ pub(super) fn whole(name: &str, free: &[&str]) -> ValueInfo {
     value(name, INT64, free, &[])
 }
 
-fn value(name: &str, elem_type: i32, free: &[&str], fixed: &[usize]) -> ValueInfo {
+pub(super) fn value(name: &str, elem_type: i32, free: &[&str], fixed: &[usize]) -> ValueInfo {
     let free = free.iter().map(|n| Dimension { dim_value: None, dim_param: Some((*n).to_owned()) });
     let fixed = fixed.iter().map(|d| Dimension { dim_value: Some(*d as i64), dim_param: None });
     let shape = Some(ShapeProto { dim: free.chain(fixed).collect() });
     ValueInfo {
         name: name.to_owned(),
-        r#type: Some(TypeProto { tensor_type: Some(TensorType { elem_type, shape }) }),
+        r#type: Some(TypeProto {
+            tensor_type: Some(TensorType { elem_type, shape }),
+            ..TypeProto::default()
+        }),
     }
 }

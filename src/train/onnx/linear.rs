@@ -39,7 +39,12 @@ mod tests {
     }
 
     fn floats(t: &TensorProto) -> Vec<f32> {
-        t.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        t.raw_data
+            .as_ref()
+            .unwrap()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect()
     }
 
     #[test]

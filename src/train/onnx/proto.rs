@@ -1,9 +1,13 @@
-//! The part of onnx.proto that is written, kept by hand for prost, and its numbers.
+//! The messages of onnx.proto, kept by hand for prost: whole, so that what is read of another model and written
+//! again loses nothing but documentation, tensor types inside graphs, and quantisation notes.
 
 use prost::Message;
 
 pub(super) const FLOAT: i32 = 1;
+pub(super) const UINT8: i32 = 2;
+pub(super) const INT32: i32 = 6;
 pub(super) const INT64: i32 = 7;
+pub(super) const FLOAT16: i32 = 10;
 pub(super) const ATTRIBUTE_FLOAT: i32 = 1;
 pub(super) const ATTRIBUTE_INT: i32 = 2;
 pub(super) const ATTRIBUTE_INTS: i32 = 7;
@@ -22,6 +26,9 @@ pub(super) struct ModelProto {
     pub(super) opset_import: Vec<OperatorSetId>,
     #[prost(message, repeated, tag = 14)]
     pub(super) metadata_props: Vec<StringStringEntry>,
+    /// Functions, as they are.
+    #[prost(bytes = "vec", repeated, tag = 25)]
+    pub(super) functions: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -52,6 +59,9 @@ pub(super) struct GraphProto {
     pub(super) input: Vec<ValueInfo>,
     #[prost(message, repeated, tag = 12)]
     pub(super) output: Vec<ValueInfo>,
+    /// Sparse weights, as they are.
+    #[prost(bytes = "vec", repeated, tag = 15)]
+    pub(super) sparse_initializer: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -66,6 +76,10 @@ pub(super) struct NodeProto {
     pub(super) op_type: String,
     #[prost(message, repeated, tag = 5)]
     pub(super) attribute: Vec<AttributeProto>,
+    #[prost(string, tag = 7)]
+    pub(super) domain: String,
+    #[prost(string, tag = 8)]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -76,10 +90,34 @@ pub(super) struct AttributeProto {
     pub(super) f: f32,
     #[prost(int64, tag = 3)]
     pub(super) i: i64,
+    #[prost(bytes = "vec", tag = 4)]
+    pub(super) s: Vec<u8>,
+    #[prost(message, optional, tag = 5)]
+    pub(super) t: Option<TensorProto>,
+    #[prost(message, optional, tag = 6)]
+    pub(super) g: Option<GraphProto>,
+    #[prost(float, repeated, tag = 7)]
+    pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, tag = 8)]
     pub(super) ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = 9)]
+    pub(super) strings: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = 10)]
+    pub(super) tensors: Vec<TensorProto>,
+    #[prost(message, repeated, tag = 11)]
+    pub(super) graphs: Vec<GraphProto>,
+    #[prost(message, optional, tag = 14)]
+    pub(super) tp: Option<TypeProto>,
+    #[prost(message, repeated, tag = 15)]
+    pub(super) type_protos: Vec<TypeProto>,
     #[prost(int32, tag = 20)]
     pub(super) r#type: i32,
+    #[prost(string, tag = 21)]
+    pub(super) ref_attr_name: String,
+    #[prost(bytes = "vec", optional, tag = 22)]
+    pub(super) sparse_tensor: Option<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = 23)]
+    pub(super) sparse_tensors: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -88,10 +126,28 @@ pub(super) struct TensorProto {
     pub(super) dims: Vec<i64>,
     #[prost(int32, tag = 2)]
     pub(super) data_type: i32,
+    #[prost(float, repeated, tag = 4)]
+    pub(super) float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = 5)]
+    pub(super) int32_data: Vec<i32>,
+    #[prost(bytes = "vec", repeated, tag = 6)]
+    pub(super) string_data: Vec<Vec<u8>>,
+    #[prost(int64, repeated, tag = 7)]
+    pub(super) int64_data: Vec<i64>,
     #[prost(string, tag = 8)]
     pub(super) name: String,
-    #[prost(bytes = "vec", tag = 9)]
-    pub(super) raw_data: Vec<u8>,
+    /// Absent where the values are in one of the lists.
+    #[prost(bytes = "vec", optional, tag = 9)]
+    pub(super) raw_data: Option<Vec<u8>>,
+    #[prost(double, repeated, tag = 10)]
+    pub(super) double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = 11)]
+    pub(super) uint64_data: Vec<u64>,
+    /// Where the values are in a file of their own.
+    #[prost(message, repeated, tag = 13)]
+    pub(super) external_data: Vec<StringStringEntry>,
+    #[prost(int32, tag = 14)]
+    pub(super) data_location: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -106,6 +162,15 @@ pub(super) struct ValueInfo {
 pub(super) struct TypeProto {
     #[prost(message, optional, tag = 1)]
     pub(super) tensor_type: Option<TensorType>,
+    /// Types that are no tensors, as they are.
+    #[prost(bytes = "vec", optional, tag = 4)]
+    pub(super) sequence_type: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = 5)]
+    pub(super) map_type: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = 8)]
+    pub(super) sparse_tensor_type: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = 9)]
+    pub(super) optional_type: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -25,12 +25,13 @@ use crate::domain::access::allows;
 use crate::domain::{Refusal, Right, Role, Viewer};
 use crate::jobs::Services;
 use crate::store::StoreError;
+use crate::store::sessions::{Known, Place};
 use limits::Limits;
 
 /// Name of the session's cookie.
 pub(crate) const COOKIE: &str = "tamis_session";
 /// What scripts send with a session's writes.
-const FORM_TOKEN: &str = "x-form-token";
+pub(crate) const FORM_TOKEN: &str = "x-form-token";
 
 /// The person behind a request, for handlers; present on every address that asks for a right.
 #[derive(Clone, Debug)]
@@ -59,7 +60,10 @@ pub(crate) async fn viewer_of_session(
     headers: &HeaderMap,
 ) -> Result<Option<Viewer>, StoreError> {
     match session_of(headers) {
-        Some(session) => services.store.viewer_of_session(&secrets::hash(session)).await,
+        Some(session) => {
+            let known = services.store.viewer_of_session(&secrets::hash(session), Place::default()).await?;
+            Ok(known.map(|(viewer, _)| viewer))
+        }
         None => Ok(None),
     }
 }
@@ -122,7 +126,19 @@ pub(crate) async fn gate(
     if right == Right::Open {
         return Ok(next.run(request).await);
     }
-    let viewer = viewer(&services, request.headers()).await?;
+    let lies_in = if right.of_dataset() {
+        let (mut parts, body) = request.into_parts();
+        let params = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(Problem::internal)?;
+        request = Request::from_parts(parts, body);
+        lies_in(&params)
+    } else {
+        LiesIn::default()
+    };
+    let place = Place { dataset: lies_in.dataset.as_deref(), job: lies_in.job };
+    let (viewer, role) = match known(&services, request.headers(), place).await? {
+        Some((viewer, role)) => (Some(viewer), role),
+        None => (None, None),
+    };
     if let Some(Err(wait)) = viewer.as_ref().map(|v| limits.count(v)) {
         let problem = Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -131,16 +147,6 @@ pub(crate) async fn gate(
         );
         return Err(problem.retry_after(wait));
     }
-    let role = match &viewer {
-        Some(Viewer { account: Some(account), .. }) if right.of_dataset() => {
-            let (mut parts, body) = request.into_parts();
-            let params =
-                RawPathParams::from_request_parts(&mut parts, &()).await.map_err(Problem::internal)?;
-            request = Request::from_parts(parts, body);
-            role(&services, *account, &params).await?
-        }
-        _ => None,
-    };
     match allows(right, viewer.as_ref(), role) {
         Ok(()) => {}
         Err(Refusal::SignIn) if wants_page(&request, matched.as_str()) => {
@@ -159,11 +165,11 @@ pub(crate) async fn gate(
 }
 
 /// By token where there is one, else by session; `local` while nobody has an account.
-async fn viewer(services: &Services, headers: &HeaderMap) -> Result<Option<Viewer>, Problem> {
+async fn known(services: &Services, headers: &HeaderMap, place: Place<'_>) -> Result<Option<Known>, Problem> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
-        return match services.store.viewer_of_token(&secrets::hash(token.trim())).await? {
-            Some(viewer) => Ok(Some(viewer)),
+        return match services.store.viewer_of_token(&secrets::hash(token.trim()), place).await? {
+            Some(known) => Ok(Some(known)),
             None => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "bad_token",
@@ -171,22 +177,31 @@ async fn viewer(services: &Services, headers: &HeaderMap) -> Result<Option<Viewe
             )),
         };
     }
-    if let Some(viewer) = viewer_of_session(services, headers).await? {
-        return Ok(Some(viewer));
+    if let Some(session) = session_of(headers)
+        && let Some(known) = services.store.viewer_of_session(&secrets::hash(session), place).await?
+    {
+        return Ok(Some(known));
     }
     let open = !services.config.server.allow_remote && !services.store.any_account().await?;
-    Ok(open.then(Viewer::local))
+    Ok(open.then(|| (Viewer::local(), None)))
 }
 
-/// The role in the dataset that the address names, itself or through its job.
-async fn role(services: &Services, account: Uuid, params: &RawPathParams) -> Result<Option<Role>, Problem> {
+/// What the address names first.
+#[derive(Default)]
+struct LiesIn {
+    dataset: Option<String>,
+    job: Option<Uuid>,
+}
+
+/// The dataset that the address names, itself or through its job.
+fn lies_in(params: &RawPathParams) -> LiesIn {
     // the first parameter of an address is what the rest lies in
-    let Some((name, value)) = params.iter().next() else { return Ok(None) };
-    Ok(match (name, Uuid::parse_str(value)) {
-        ("dataset" | "name", _) => services.store.role_in(account, value).await?,
-        ("job" | "id", Ok(job)) => services.store.role_in_dataset_of_job(account, job).await?,
-        _ => None,
-    })
+    let Some((name, value)) = params.iter().next() else { return LiesIn::default() };
+    match (name, Uuid::parse_str(value)) {
+        ("dataset" | "name", _) => LiesIn { dataset: Some(value.to_owned()), job: None },
+        ("job" | "id", Ok(job)) => LiesIn { dataset: None, job: Some(job) },
+        _ => LiesIn::default(),
+    }
 }
 
 /// Writes of a session carry its form token: scripts in a header, forms in a field (checked where the

@@ -1,6 +1,6 @@
 //! Sets of samples, and one decision on all of a set: look at it, try it, do it, take it back.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -8,13 +8,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::author;
+use super::queue::audience;
 use crate::domain::BulkAction;
 use crate::jobs::Services;
 use crate::jobs::bulk::BulkBegun;
 use crate::store::bulk::{Bulk, BulkFilter, BulkPreview, NewBulk};
 use crate::store::jobs::Job;
 use crate::store::sets::{GridTile, SampleSet, Selection};
-use crate::web::access::Who;
+use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{Json, JsonOrDefault, Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -131,6 +132,8 @@ fn too_many(field: &str, most: usize) -> Problem {
     responses((status = 200, description = "A page", body = Paged<GridTile>)))]
 async fn grid(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path(dataset): Path<String>,
     Query(SetParam { set }): Query<SetParam>,
     paging: Paging,
@@ -139,7 +142,8 @@ async fn grid(
         serde_json::from_str(&set).map_err(|e| Problem::invalid("set", "bad_set", e.to_string()))?;
     let dataset = services.store.dataset(&dataset).await?;
     let after: i64 = paging.after("tiles")?.unwrap_or(0);
-    let page = services.store.set_tiles(dataset.id, &set, after, paging.limit).await?;
+    let audience = audience(&viewer, role);
+    let page = services.store.set_tiles(dataset.id, &set, audience, after, paging.limit).await?;
     Ok(axum::Json(Paged::of("tiles", page)))
 }
 

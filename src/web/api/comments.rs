@@ -1,16 +1,17 @@
 //! Comments on samples.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::queue::audience;
 use super::{author, check_comment};
 use crate::jobs::Services;
 use crate::store::comments::Comment;
-use crate::web::access::Who;
+use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{Json, Path};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -33,6 +34,8 @@ struct CommentRequest {
 }
 
 /// Comments on a sample, oldest first
+///
+/// Others' are not told to annotators who may be asked about the sample without knowing.
 #[utoipa::path(get, path = "/datasets/{dataset}/samples/{sample}/comments", tag = "samples",
     params(("dataset" = String, Path, description = "Id or name"),
            ("sample" = String, Path, description = "External id as one path segment (`/` as `%2F`), or `%23` and the internal id"),
@@ -40,13 +43,16 @@ struct CommentRequest {
     responses((status = 200, description = "A page", body = Paged<Comment>)))]
 async fn list(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path((dataset, sample)): Path<(String, String)>,
     paging: Paging,
 ) -> Result<axum::Json<Paged<Comment>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let sample = services.store.sample_id(dataset.id, &sample).await?;
     let after = paging.after("comments")?.unwrap_or(0);
-    let page = services.store.comments(dataset.id, sample, after, paging.limit).await?;
+    let page =
+        services.store.comments(dataset.id, sample, audience(&viewer, role), after, paging.limit).await?;
     Ok(axum::Json(Paged::of("comments", page)))
 }
 

@@ -8,29 +8,42 @@ use axum::routing::get;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
+use crate::domain::{Right, Role};
 use crate::jobs::Services;
+use crate::web::access::{COOKIE, FORM_TOKEN, routes};
 
 /// Statuses that a handler need not declare, with what they mean.
 const NOT_FOUND: (&str, &str) = ("404", "Something that the address names does not exist");
 const INVALID: (&str, &str) = ("422", "A parameter or a field is not valid; `errors` says which");
-const FORBIDDEN: (&str, &str) = ("403", "Sent from another site's page");
+const UNAUTHORIZED: (&str, &str) = ("401", "Nobody is signed in, or the token is not valid");
+const FORBIDDEN: &str = "sent from another site's page, or without the session's form token";
 const CONFLICT: (&str, &str) =
     ("409", "It clashes with what is there, or the first request with this key is still being answered");
 const TOO_LARGE: (&str, &str) = ("413", "The body is too long");
 const UNSUPPORTED: (&str, &str) = ("415", "Another Content-Type is expected");
 const BAD_REQUEST: (&str, &str) = ("400", "The body cannot be read");
+const BAD_QUERY: (&str, &str) =
+    ("400", "The query names a parameter that the address does not have, or the body cannot be read");
 
-pub(super) fn router(document: OpenApi) -> Router<Services> {
-    let document: Arc<str> = finish(&document).to_string().into();
+/// Names of the security schemes.
+const SESSION: &str = "session";
+const FORM: &str = "form_token";
+const TOKEN: &str = "token";
+
+pub(super) fn router(document: &Value) -> Router<Services> {
+    let document: Arc<str> = document.to_string().into();
     Router::new().route(
         "/api/openapi.json",
         get(async move || ([(header::CONTENT_TYPE, "application/json")], document.to_string())),
     )
 }
 
-/// Adds what every operation has in common: the error answers, and on POST the idempotency key.
-fn finish(document: &OpenApi) -> Value {
+/// Adds what every operation has in common: who may ask, the error answers, and on POST the idempotency key.
+pub(super) fn finish(document: &OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.insert("securitySchemes".into(), schemes());
+    }
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, item) in paths.into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
@@ -40,6 +53,49 @@ fn finish(document: &OpenApi) -> Value {
         }
     }
     document
+}
+
+/// How a request says who asks.
+fn schemes() -> Value {
+    json!({
+        SESSION: {"type": "apiKey", "in": "cookie", "name": COOKIE,
+            "description": "The session of a signed-in browser"},
+        FORM: {"type": "apiKey", "in": "header", "name": FORM_TOKEN,
+            "description": "With each write of a session: the token that its pages carry in `<meta name=\"form-token\">`"},
+        TOKEN: {"type": "http", "scheme": "bearer",
+            "description": "An API token of an account, which ends at a set time; it gives no more than its scopes and its owner have"},
+    })
+}
+
+/// Who may call the operation, by any of these; empty: anybody.
+fn security(right: Right, method: &str, path: &str) -> Value {
+    let Some(scope) = right.scope() else { return json!([]) };
+    let mut session = json!({SESSION: []});
+    if method != "get" {
+        session[FORM] = json!([]);
+    }
+    // what belongs to a person is not for programs that hold one of their tokens
+    if ["/api/v1/account/password", "/api/v1/account/tokens"].iter().any(|own| path.starts_with(own)) {
+        return json!([session]);
+    }
+    json!([session, {TOKEN: [scope.as_str()]}])
+}
+
+/// Of a 403.
+fn forbidden(right: Right, method: &str) -> Option<String> {
+    let mut why = Vec::new();
+    match (right.role(), right) {
+        (Some(role), _) if role > Role::Annotator => {
+            why.push(format!("The role is less than {}", role.as_str()))
+        }
+        (None, Right::Admin) => why.push("Not an admin".to_owned()),
+        _ => {}
+    }
+    why.extend(right.scope().map(|scope| format!("the token lacks the scope {}", scope.as_str())));
+    if method != "get" {
+        why.push(FORBIDDEN.to_owned());
+    }
+    (!why.is_empty()).then(|| why.join("; "))
 }
 
 fn finish_operation(path: &str, method: &str, operation: &mut Map<String, Value>) {
@@ -67,8 +123,16 @@ fn finish_operation(path: &str, method: &str, operation: &mut Map<String, Value>
     if has_parameters || has_body {
         errors.push(INVALID);
     }
-    if method != "get" {
-        errors.push(FORBIDDEN);
+    let right =
+        routes::right(&method.to_uppercase().parse().unwrap_or_default(), path).unwrap_or(Right::Open);
+    operation.insert("security".into(), security(right, method, path));
+    let forbidden = forbidden(right, method);
+    if right != Right::Open {
+        errors.push(UNAUTHORIZED);
+    }
+    errors.extend(forbidden.as_deref().map(|why| ("403", why)));
+    if path.starts_with("/api/v1") {
+        errors.push(BAD_QUERY);
     }
     if method == "post" {
         errors.push(CONFLICT);

@@ -2,18 +2,20 @@
 //! numbers that a page draws as they are.
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::queue::audience;
 use super::{Accepted, accepted};
 use crate::jobs::Services;
 use crate::jobs::map::MapArgs;
 use crate::store::jobs::Job;
 use crate::store::maps::Map;
+use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{JsonOrDefault, Path};
 
@@ -88,13 +90,15 @@ async fn points(
               (status = 304, description = "The client has them already")))]
 async fn marks(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     method: Method,
     headers: HeaderMap,
     Path((dataset, map)): Path<(String, Uuid)>,
 ) -> Result<Response, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let map = services.store.map(dataset.id, map).await?;
-    let bytes = services.map_marks(dataset.id, &map).await?;
+    let bytes = services.map_marks(dataset.id, &map, audience(&viewer, role)).await?;
     let tag = format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..16]));
     let bytes = if known(&headers, &tag) { None } else { Some(bytes.into()) };
     Ok(answer(&method, &tag, "private, no-cache", bytes))

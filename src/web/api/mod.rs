@@ -20,6 +20,7 @@ mod ledger;
 mod live;
 mod maps;
 pub(crate) mod measures;
+mod parameters;
 pub(crate) mod people;
 mod predict;
 mod predictions;
@@ -44,6 +45,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+use self::parameters::Known;
 use super::error::{Problem, ProblemBody};
 use super::{health as probes, idempotency, media};
 use crate::domain::Viewer;
@@ -60,7 +62,11 @@ pub(crate) const MAX_BODY: usize = 2 << 20;
     info(
         title = "Tamis",
         description = "Finds and fixes wrong labels of short-video datasets.\n\n\
-            **Lists** are paged: pass `next` of a page as `cursor` of the following request.\n\n\
+            **Lists** are paged: pass `next` of a page as `cursor` of the following request. A parameter that an address \
+            does not have is refused by name (400 `unknown_parameter`).\n\n\
+            **Who asks**: a signed-in browser by its session (writes with the form token of its pages beside), a program by a \
+            token, whose scopes each operation names. Until the first account is made the service is open to whoever sits at \
+            its machine.\n\n\
             **Long work** (imports, encodes, scans, trainings, exports, rules, maps) answers 202 with a job; follow it at \
             `/api/v1/jobs/{job}` or live at `/api/v1/jobs/{job}/events`.\n\n\
             **Errors** are problem JSON (RFC 9457) with a stable `code` and, where a field is to blame, `errors`.\n\n\
@@ -134,6 +140,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(
             imports::router()
                 .merge(predictions::router())
+                .merge(predict::clips_router())
                 .layer(DefaultBodyLimit::max(services.config.server.max_upload_bytes)),
         );
     let (router, document) = OpenApiRouter::with_openapi(Doc::openapi())
@@ -141,7 +148,10 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .merge(media::router())
         .merge(probes::router())
         .split_for_parts();
-    router.merge(docs::router(document))
+    let document = docs::finish(&document);
+    router
+        .layer(middleware::from_fn_with_state(Known::of(&document), parameters::refuse_unknown))
+        .merge(docs::router(&document))
 }
 
 /// Who signs what this request does: whoever is signed in. Before the first account, whoever the request

@@ -14,6 +14,7 @@ use crate::jobs::Services;
 use crate::store::policies::PolicyVersion;
 use crate::store::queue::{Draw, Drawn, DrawnItem, FillOrder, Filled, QueueStatus};
 use crate::store::suspects::SuspectFilter;
+use crate::store::telling::Audience;
 use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{Json, JsonOrDefault, Path};
@@ -36,6 +37,15 @@ pub(super) fn router() -> OpenApiRouter<Services> {
 /// The role of whoever asks is this or more.
 pub(super) fn is_at_least(role: Role, viewer: &Viewer, has: Option<Role>) -> bool {
     viewer.admin || has.is_some_and(|r| r >= role)
+}
+
+/// What whoever asks may be told of others' decisions.
+pub(super) fn audience(viewer: &Viewer, has: Option<Role>) -> Audience<'_> {
+    if is_at_least(Role::Reviewer, viewer, has) {
+        Audience::Knowing
+    } else {
+        Audience::Annotator(&viewer.name)
+    }
 }
 
 /// How the queue stands

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use super::queue::is_at_least;
+use super::queue::{audience, is_at_least};
 use super::{author, check_comment};
 use crate::domain::{Decision, Role, Viewer};
 use crate::jobs::{self, Services};
@@ -108,18 +108,15 @@ async fn create(
     Path((dataset, sample)): Path<(String, String)>,
     Json(request): Json<ReviewRequest>,
 ) -> Result<(StatusCode, axum::Json<Review>), Problem> {
-    let dataset = services.store.dataset(&dataset).await?;
-    let sample = services.store.sample_id(dataset.id, &sample).await?;
-    let new = request.check(&viewer, role, dataset.id, sample)?;
-    if let Some(scan) = new.scan_id
-        && !services.store.has_scan(dataset.id, scan).await?
-    {
+    let (dataset, sample, scanned) = services.store.place_of(&dataset, &sample, request.scan_id).await?;
+    let new = request.check(&viewer, role, dataset, sample)?;
+    if new.scan_id.is_some() && !scanned {
         return Err(Problem::invalid("scan_id", "unknown_scan", "this dataset has no such scan"));
     }
     let review = services.store.record_review(&new).await?;
     // the decision stands whether or not the order can learn from it now
     if !review.replayed
-        && let Err(error) = services.rerank_if_due(dataset.id).await
+        && let Err(error) = services.rerank_if_due(dataset).await
     {
         tracing::warn!(%error, "a rerank was not queued; the next review asks again");
     }
@@ -153,10 +150,10 @@ async fn list(
 ) -> Result<axum::Json<Paged<RecentReview>>, Problem> {
     let limit = check_limit(params.limit)?;
     let author = params.author.map(|a| if a == "me" { viewer.name.clone() } else { a });
-    let told_to = (!is_at_least(Role::Reviewer, &viewer, role)).then_some(viewer.name.as_str());
+    let audience = audience(&viewer, role);
     let dataset = services.store.dataset(&dataset).await?;
     let page =
-        services.store.recent_reviews(dataset.id, author.as_deref(), told_to, params.before, limit).await?;
+        services.store.recent_reviews(dataset.id, author.as_deref(), audience, params.before, limit).await?;
     Ok(axum::Json(Paged { items: page.items, next: page.next }))
 }
 

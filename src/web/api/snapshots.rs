@@ -1,16 +1,17 @@
 //! Snapshots: immutable versions of all current labels.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::author;
+use super::queue::audience;
 use crate::jobs::revert::{self, Change, ChangeCount, ChangeFilter, Reverted};
 use crate::jobs::{Services, snapshot};
 use crate::store::snapshots::Snapshot;
-use crate::web::access::Who;
+use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{Json, Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -131,13 +132,16 @@ async fn one(
 /// What changed
 ///
 /// From the parent, or from the snapshot `against`, to this one: how many samples went from which class to
-/// which, and the samples themselves.
+/// which, and the samples themselves; for annotators without those that show what somebody decided on a sample that
+/// they may be asked about without knowing.
 #[utoipa::path(get, path = "/datasets/{dataset}/snapshots/{snapshot}/changes", tag = "rounds",
     params(("dataset" = String, Path, description = "Id or name"),
            ("snapshot" = String, Path, description = "Id, or its first eight digits or more"), ChangesFilter, PageParams),
     responses((status = 200, description = "The difference", body = Changes)))]
 async fn changes(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path((dataset, snapshot)): Path<(String, String)>,
     Query(filter): Query<ChangesFilter>,
     paging: Paging,
@@ -151,7 +155,8 @@ async fn changes(
     let class = |asked: Option<String>| asked.map(|c| Some(c).filter(|c| !c.is_empty()));
     let wanted = ChangeFilter { from: class(filter.from), to: class(filter.to) };
     let after: Option<String> = paging.after("changes")?;
-    let diff = revert::diff(&services, old.as_ref(), &new, wanted, after, paging.limit).await?;
+    let mut diff = revert::diff(&services, old.as_ref(), &new, wanted, after, paging.limit).await?;
+    diff.tell(&services, dataset.id, audience(&viewer, role)).await?;
     let page = Paged::of("changes", diff.page);
     Ok(axum::Json(Changes {
         against: old.map(|s| s.id),
@@ -165,7 +170,8 @@ async fn changes(
 /// Go back to a snapshot
 ///
 /// The current labels of its samples become what they were; samples that came since stay as they are.
-/// Nothing is overwritten: labels that came since are taken back, and stay in the history. The labels before
+/// Nothing is overwritten: labels and decisions that came since are taken back, and stay in the history; samples that
+/// only such decisions spoke for wait in the queue again. The labels before
 /// are kept as a snapshot (`before`), to which one can go back in turn. The same again changes nothing.
 #[utoipa::path(post, path = "/datasets/{dataset}/snapshots/{snapshot}/restore", tag = "rounds",
     params(("dataset" = String, Path, description = "Id or name"),

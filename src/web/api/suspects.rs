@@ -1,16 +1,18 @@
 //! The samples that a scan doubts, by their label or by another kind of issue, the worst first.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
+use super::queue::audience;
 use crate::jobs::Services;
 use crate::store::issues::CountedIssue;
 use crate::store::scans::Scan;
 use crate::store::suspects::{Suspect, SuspectFilter};
+use crate::web::access::{As, Who};
 use crate::web::error::Problem;
 use crate::web::extract::{Path, Query};
 use crate::web::paging::{PageParams, Paged, Paging};
@@ -50,24 +52,29 @@ pub(super) async fn scan_of(
     responses((status = 200, description = "Samples with each kind of issue", body = Vec<CountedIssue>)))]
 async fn counts(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path(dataset): Path<String>,
     Query(filter): Query<SuspectFilter>,
     Query(OfScan { scan }): Query<OfScan>,
 ) -> Result<axum::Json<Vec<CountedIssue>>, Problem> {
     let dataset = services.store.dataset(&dataset).await?;
     let scan = scan_of(&services, dataset.id, scan).await?;
-    Ok(axum::Json(services.store.issue_counts(dataset.id, scan.id, &filter).await?))
+    Ok(axum::Json(services.store.issue_counts(dataset.id, scan.id, &filter, audience(&viewer, role)).await?))
 }
 
 /// List suspects
 ///
 /// In the order of review: by rank, with some samples drawn at random in between. With `issue` the samples with
-/// that kind of issue, the worst of the kind first. Without any scan the answer is 404 with the code `no_scan`.
+/// that kind of issue, the worst of the kind first. Annotators are told of samples that they may be asked about without
+/// knowing, as if nobody else had decided; where the scan judged such a decision the sample is left out. Without any scan the answer is 404 with the code `no_scan`.
 #[utoipa::path(get, path = "/datasets/{dataset}/suspects", tag = "suspects",
     params(("dataset" = String, Path, description = "Id or name"), SuspectFilter, OfScan, PageParams),
     responses((status = 200, description = "A page", body = Paged<Suspect>)))]
 async fn list(
     State(services): State<Services>,
+    Who(viewer): Who,
+    Extension(As(role)): Extension<As>,
     Path(dataset): Path<String>,
     Query(filter): Query<SuspectFilter>,
     Query(OfScan { scan }): Query<OfScan>,
@@ -76,6 +83,7 @@ async fn list(
     let dataset = services.store.dataset(&dataset).await?;
     let scan = scan_of(&services, dataset.id, scan).await?;
     let after: i32 = paging.after("suspects")?.unwrap_or(0);
-    let page = services.store.suspects(dataset.id, scan.id, &filter, after, paging.limit).await?;
+    let audience = audience(&viewer, role);
+    let page = services.store.suspects(dataset.id, scan.id, &filter, audience, after, paging.limit).await?;
     Ok(axum::Json(Paged::of("suspects", page)))
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Accepted, accepted, check_snapshot};
 use crate::jobs::Services;
+use crate::jobs::bundle::{self as bundles, BundleArgs};
 use crate::jobs::judge::{self, TrainingReport};
 use crate::jobs::train::ablate::AblateArgs;
 use crate::jobs::train::{Distillation, TrainArgs};
@@ -29,6 +30,8 @@ pub(super) fn router() -> OpenApiRouter<Services> {
         .routes(routes!(one))
         .routes(routes!(report))
         .routes(routes!(model))
+        .routes(routes!(bundle))
+        .routes(routes!(bundle_file))
 }
 
 /// List trainings
@@ -214,6 +217,55 @@ async fn model(
         blob: &file.blob,
         content_type: "application/octet-stream",
         attachment: Some(name),
+        etag: None,
+        version: None,
+    };
+    blob::respond(&services.blobs, &method, &headers, download).await
+}
+
+/// Bundle
+///
+/// Puts the training and its encoders into one ONNX file, pictures and text in, probabilities out, and tries it on up
+/// to 1,000 of the samples that the training was measured on. What goes in stands in the file's metadata (`bundle`).
+#[utoipa::path(post, path = "/datasets/{dataset}/trainings/{training}/bundle", tag = "rounds",
+    params(("dataset" = String, Path, description = "Id or name"), ("training" = Uuid, Path)),
+    responses((status = 202, description = "Queued", body = Job, headers(("Location" = String, description = "The job")))))]
+async fn bundle(
+    State(services): State<Services>,
+    Path((dataset, training)): Path<(String, Uuid)>,
+) -> Result<Accepted, Problem> {
+    let dataset = services.store.dataset(&dataset).await?;
+    let training = services.store.training(dataset.id, training).await?.id;
+    let job = services.enqueue_bundle(dataset.id, &BundleArgs { training }).await?;
+    accepted(&services, job).await
+}
+
+/// The bundle
+///
+/// 404 until it has been made.
+#[utoipa::path(get, path = "/datasets/{dataset}/trainings/{training}/bundle.onnx", tag = "rounds",
+    params(("dataset" = String, Path, description = "Id or name"), ("training" = Uuid, Path)),
+    responses((status = 200, description = "An ONNX file", content_type = "application/octet-stream", body = Vec<u8>),
+              (status = 206, description = "The part asked for", content_type = "application/octet-stream", body = Vec<u8>),
+              (status = 304, description = "The client has it already"),
+              (status = 416, description = "The range lies outside the file", body = ProblemBody,
+                  content_type = "application/problem+json")))]
+async fn bundle_file(
+    State(services): State<Services>,
+    method: Method,
+    headers: HeaderMap,
+    Path((dataset, training)): Path<(String, Uuid)>,
+) -> Result<Response, Problem> {
+    let dataset = services.store.dataset(&dataset).await?;
+    let training = services.store.training(dataset.id, training).await?;
+    if training.bundle.is_none() {
+        return Err(StoreError::not_found("bundle", training.id.to_string()).into());
+    }
+    let blob = bundles::blob(dataset.id, training.id);
+    let download = Download {
+        blob: &blob,
+        content_type: "application/octet-stream",
+        attachment: Some(format!("{}-{}-bundle.onnx", dataset.name, training.id)),
         etag: None,
         version: None,
     };

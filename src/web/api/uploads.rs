@@ -1,7 +1,7 @@
 //! Files on their way in: streamed from a form to disk and on into the blob store, named by their
 //! content; or taken from a folder that the configuration opens. Memory stays at one chunk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 
@@ -21,11 +21,21 @@ use crate::web::extract::too_large;
 /// Longest value of a form field that is no file, in bytes.
 const MAX_VALUE: usize = 64 << 10;
 
-/// A form that was read: small values in memory, files in the blob store.
-#[derive(Debug, Default)]
-pub(super) struct Form {
+/// A form that was read: small values in memory, files where they were put.
+#[derive(Debug)]
+pub(super) struct Form<F = StagedFile> {
     pub(super) values: BTreeMap<String, String>,
-    pub(super) files: BTreeMap<String, StagedFile>,
+    pub(super) files: BTreeMap<String, F>,
+}
+
+/// A file of a form on disk.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) path: PathBuf,
+    /// As the client calls it.
+    pub(super) file_name: String,
+    /// sha256 of the content.
+    hash: String,
 }
 
 impl Form {
@@ -44,39 +54,91 @@ impl Form {
     }
 }
 
-/// Reads a whole form; only the named fields are taken, each once.
+/// Reads a whole form, its files into the blob store; only the named fields are taken, each once.
 pub(super) async fn read_form(
     services: &Services,
     request: Request,
     values: &[&str],
     files: &[&str],
 ) -> Result<Form, Problem> {
-    let mut multipart = Multipart::from_request(request.map(paced), &())
-        .await
-        .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_form", e.body_text()))?;
     let scratch = services.scratch()?;
-    let mut form = Form::default();
-    while let Some(mut field) = multipart.next_field().await.map_err(form_problem)? {
-        let name: String = field.name().unwrap_or_default().chars().take(100).collect();
-        if form.values.contains_key(&name) || form.files.contains_key(&name) {
-            return Err(Problem::invalid(&name, "duplicate_field", format!("the field {name:?} came twice")));
-        }
-        if files.contains(&name.as_str()) {
-            let file_name = plain_name(field.file_name().unwrap_or_default(), &name);
-            let path = scratch.path().join(&name);
-            let hash = receive(&mut field, &path).await?;
-            let blob = store(services, &path, &hash).await?;
-            // the disk is needed for the next one
-            tokio::fs::remove_file(&path).await?;
-            form.files.insert(name, StagedFile { blob, file_name });
-        } else if values.contains(&name.as_str()) {
-            let value = receive_value(&mut field, &name).await?;
-            form.values.insert(name, value);
-        } else {
-            return Err(Problem::invalid(&name, "unknown_field", format!("there is no field {name:?}")));
+    let mut parts = Parts::open(request, values, files).await?;
+    let mut form = Form { values: BTreeMap::new(), files: BTreeMap::new() };
+    while let Some((name, part)) = parts.next(scratch.path()).await? {
+        match part {
+            Part::Value(value) => _ = form.values.insert(name, value),
+            Part::File(file) => {
+                let blob = store(services, &file.path, &file.hash).await?;
+                // the disk is needed for the next one
+                tokio::fs::remove_file(&file.path).await?;
+                form.files.insert(name, StagedFile { blob, file_name: file.file_name });
+            }
         }
     }
     Ok(form)
+}
+
+/// The same with files that stay in `folder`, for what is answered at once.
+pub(super) async fn receive_form(
+    request: Request,
+    values: &[&str],
+    files: &[&str],
+    folder: &Path,
+) -> Result<Form<Received>, Problem> {
+    let mut parts = Parts::open(request, values, files).await?;
+    let mut form = Form { values: BTreeMap::new(), files: BTreeMap::new() };
+    while let Some((name, part)) = parts.next(folder).await? {
+        match part {
+            Part::Value(value) => _ = form.values.insert(name, value),
+            Part::File(file) => _ = form.files.insert(name, file),
+        }
+    }
+    Ok(form)
+}
+
+/// The parts of a form as they come.
+struct Parts<'a> {
+    multipart: Multipart,
+    values: &'a [&'a str],
+    files: &'a [&'a str],
+    seen: BTreeSet<String>,
+}
+
+enum Part {
+    Value(String),
+    File(Received),
+}
+
+impl<'a> Parts<'a> {
+    async fn open(request: Request, values: &'a [&'a str], files: &'a [&'a str]) -> Result<Self, Problem> {
+        let multipart = Multipart::from_request(request.map(paced), &())
+            .await
+            .map_err(|e| Problem::new(StatusCode::BAD_REQUEST, "bad_form", e.body_text()))?;
+        Ok(Self { multipart, values, files, seen: BTreeSet::new() })
+    }
+
+    /// The next part and its name; a file is written into `folder`.
+    async fn next(&mut self, folder: &Path) -> Result<Option<(String, Part)>, Problem> {
+        let Some(mut field) = self.multipart.next_field().await.map_err(form_problem)? else {
+            return Ok(None);
+        };
+        let name: String = field.name().unwrap_or_default().chars().take(100).collect();
+        if self.seen.contains(&name) {
+            return Err(Problem::invalid(&name, "duplicate_field", format!("the field {name:?} came twice")));
+        }
+        let part = if self.files.contains(&name.as_str()) {
+            let file_name = plain_name(field.file_name().unwrap_or_default(), &name);
+            let path = folder.join(&name);
+            let hash = receive(&mut field, &path).await?;
+            Part::File(Received { path, file_name, hash })
+        } else if self.values.contains(&name.as_str()) {
+            Part::Value(receive_value(&mut field, &name).await?)
+        } else {
+            return Err(Problem::invalid(&name, "unknown_field", format!("there is no field {name:?}")));
+        };
+        self.seen.insert(name.clone());
+        Ok(Some((name, part)))
+    }
 }
 
 /// The same body, which after each chunk lets its reader work on that chunk first. The form reader

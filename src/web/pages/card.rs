@@ -29,6 +29,7 @@ use crate::store::looks::EarlierLook;
 use crate::store::queue::Lease;
 use crate::store::reviews::HistoryEntry;
 use crate::store::samples::Sample;
+use crate::store::telling::Audience;
 use crate::store::{Result, Store, StoreError};
 
 /// What the person may know of what was said before.
@@ -79,19 +80,19 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Five statements, six where the taxonomy is not in memory, besides those for `dataset` and `sample`.
-    /// `label`: what is to be shown as the sample's label; `None`: its current one.
+    /// Four statements, one more where the taxonomy is not in memory and one for annotators, besides those for what
+    /// it is `of`. `label`: what is to be shown as the sample's label; `None`: its current one.
     pub(crate) async fn load(
         store: &Store,
-        dataset: Dataset,
-        sample: Sample,
+        (dataset, sample, history): (Dataset, Sample, Vec<HistoryEntry>),
+        audience: Audience<'_>,
         sight: Sight,
         label: Option<String>,
     ) -> Result<Self> {
         let mut facts = Self {
             taxonomy: store.taxonomy_of(&dataset).await?,
             evidence: store.evidence(dataset.id, sample.id).await?,
-            history: store.history(dataset.id, sample.id).await?,
+            history,
             dataset,
             sample,
             sight,
@@ -101,17 +102,45 @@ impl Facts {
             guides: Vec::new(),
             looks: Vec::new(),
         };
-        facts.hide(sight, label);
+        let mut beside: Vec<i64> = Vec::new();
         if let Some(e) = &facts.evidence {
-            let mut ids = others::neighbours(e);
-            ids.extend(others::duplicates(e));
-            facts.tiles = store.tiles_by_id(facts.dataset.id, &ids).await?;
-            ids.push(facts.sample.id);
+            beside = others::neighbours(e);
+            beside.extend(others::duplicates(e));
+        }
+        let ids = [beside.as_slice(), &[facts.sample.id]].concat();
+        let told = store.told(facts.dataset.id, audience, &ids).await?;
+        let own = told.get(&facts.sample.id).zip(audience.annotator());
+        if let Some((own, person)) = own {
+            own.tell(&mut facts.sample);
+            facts.history.retain(|e| e.told_to(person, false));
+        }
+        facts.hide(sight, label);
+        if let Some((own, _)) = own {
+            facts.hide_judgement(|judged| own.knows(judged));
+        }
+        if let Some(e) = &facts.evidence {
+            facts.tiles = store.tiles_by_id(facts.dataset.id, &beside).await?;
+            for tile in &mut facts.tiles {
+                if let Some(told) = told.get(&tile.sample_id) {
+                    tile.class.clone_from(&told.class);
+                }
+            }
             let of: Vec<String> = others::shown_classes(&facts).into_iter().map(|c| c.1).collect();
             facts.examples = store.examples(facts.dataset.id, e.scan_id, &of, &ids, others::EXAMPLES).await?;
             facts.guides = store.guides_of(facts.dataset.id, &of).await?;
         }
         Ok(facts)
+    }
+
+    /// A scan that judged somebody's hidden decision is not heard.
+    fn hide_judgement(&mut self, open: impl Fn(&str) -> bool) {
+        if let Some(e) = &mut self.evidence
+            && !e.suspect.given_class.is_empty()
+            && !open(&e.suspect.given_class)
+        {
+            self.sight.model = false;
+            e.suspect.given_class = self.label.clone().unwrap_or_default();
+        }
     }
 
     /// Leaves out what must not be known. A scan that judged somebody's decision would tell it: then the model
@@ -124,12 +153,8 @@ impl Facts {
         }
         self.history.retain(HistoryEntry::by_nobody);
         self.sample.review = None;
-        if let Some(e) = &mut self.evidence
-            && self.label.as_ref() != Some(&e.suspect.given_class)
-        {
-            self.sight.model = false;
-            e.suspect.given_class = self.label.clone().unwrap_or_default();
-        }
+        let label = self.label.clone();
+        self.hide_judgement(|judged| label.as_deref() == Some(judged));
     }
 }
 
@@ -138,7 +163,9 @@ pub(crate) async fn of_lease(store: &Store, page: &Reader, dataset: Dataset, lea
     let sample = store.samples_by_id(dataset.id, &[lease.sample_id]).await?.pop();
     let sample = sample.ok_or_else(|| StoreError::not_found("sample", lease.sample_id.to_string()))?;
     let sight = Sight { people: !lease.blind, model: !lease.hide_model };
-    let mut facts = Facts::load(store, dataset, sample, sight, lease.label.clone()).await?;
+    let history = store.history(dataset.id, sample.id).await?;
+    let of = (dataset, sample, history);
+    let mut facts = Facts::load(store, of, page.audience(), sight, lease.label.clone()).await?;
     if lease.purpose == Purpose::Adjudicate {
         facts.looks = store.looks(facts.dataset.id, lease.sample_id).await?;
         // where their authors are not told, the history would

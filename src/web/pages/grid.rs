@@ -193,10 +193,14 @@ pub(super) async fn show(
     let taxonomy = store.taxonomy_of(&dataset).await?;
     let (set, kept) = set_of(&page);
     let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
-    let got = store.set_tiles(dataset.id, &set, after, ON_A_PAGE).await?;
+    let got = store.set_tiles(dataset.id, &set, page.audience(), after, ON_A_PAGE).await?;
     // what fits on one page needs no counting
     let whole = after == 0 && got.next.is_none();
-    let n = if whole { got.items.len() as i64 } else { store.set_size(dataset.id, &set).await? };
+    let n = if whole {
+        got.items.len() as i64
+    } else {
+        store.set_size(dataset.id, &set, page.audience()).await?
+    };
     let done = store.bulks(dataset.id, None, None, DONE_LISTED).await?.items;
     let dataset_href = address::dataset(&dataset.name);
     let at = |more: Option<String>| {

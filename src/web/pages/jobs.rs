@@ -176,6 +176,10 @@ pub(super) fn links(page: &Reader, job: &Job, dataset: Option<&str>) -> Vec<(Str
             .map(|t| (text("job.see_training"), format!("{at}/trainings/{t}")))
             .into_iter()
             .collect(),
+        JobKind::Bundle => id("training_id")
+            .map(|t| (text("job.see_training"), format!("{at}/trainings/{t}")))
+            .into_iter()
+            .collect(),
         JobKind::Ablate => vec![(text("job.see_ledger"), format!("{at}/ledger"))],
         JobKind::Export => id("export_id")
             .map(|e| {

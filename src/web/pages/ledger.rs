@@ -71,6 +71,7 @@ pub(super) struct EntryView {
     pub(super) corrections: String,
     pub(super) minutes: String,
     pub(super) seconds: String,
+    pub(super) cpu_seconds: String,
 }
 
 fn minutes(ms: i64) -> String {
@@ -118,6 +119,7 @@ impl EntryView {
             corrections: page.lang.number(e.corrections),
             minutes: minutes(e.human_ms),
             seconds: format!("{:.1}", e.machine_seconds),
+            cpu_seconds: e.cpu_seconds.map_or_else(|| "–".into(), |s| format!("{s:.1}")),
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::Reader;
-use super::names::score;
+use super::names::{figure, score};
 use crate::store::trainings::Training;
 
 pub(super) struct ModelsView {
@@ -72,6 +72,45 @@ pub(super) fn view(page: &Reader, t: &Training, dataset_href: &str) -> ModelsVie
         .collect();
     ModelsView { members, pairs, stages }
 }
+
+/// A training and its encoders as one file.
+pub(super) struct BundleView {
+    pub(super) check: String,
+    pub(super) href: String,
+    pub(super) download: String,
+    pub(super) snippet: String,
+}
+
+pub(super) fn bundle(page: &Reader, t: &Training, dataset: &str, dataset_href: &str) -> Option<BundleView> {
+    let b = &t.bundle.as_ref()?.0;
+    let number = |n: usize| page.lang.number(i64::try_from(n).unwrap_or(i64::MAX));
+    let check = match b.compared {
+        0 => page.lang.text("training.bundle_unchecked").to_owned(),
+        n => page.lang.fill(
+            "training.bundle_check",
+            &[
+                ("n", &number(n)),
+                ("same", &number(b.same_argmax)),
+                ("difference", &figure(f64::from(b.max_difference))),
+            ],
+        ),
+    };
+    let size = format!("{:.0} MiB", (b.bytes as f64 / f64::from(1 << 20)).max(1.0));
+    Some(BundleView {
+        check,
+        href: format!("/api/v1{dataset_href}/trainings/{}/bundle.onnx", t.id),
+        download: page.lang.t1("training.bundle_download", "size", size),
+        snippet: bundle_snippet(&format!("{dataset}-{}-bundle.onnx", t.id)),
+    })
+}
+
+/// How to use a bundle: pictures from files, texts as they are. Inputs are asked of the file, so the lines hold for any
+/// training; vectors that no ONNX model makes stay zero, which counts as missing.
+pub(super) fn bundle_snippet(file: &str) -> String {
+    BUNDLE.replace("BUNDLE_FILE", file)
+}
+
+const BUNDLE: &str = include_str!("bundle_snippet.py");
 
 /// How to use the files. What their inputs are made of is asked of the files themselves, so the lines hold for any
 /// recipe.

@@ -14,6 +14,7 @@ use super::address;
 use super::error::Failure;
 use crate::domain::{Role, Viewer};
 use crate::messages::Lang;
+use crate::store::telling::Audience;
 use crate::web::access::{As, Who, secrets, session_of};
 use crate::web::assets;
 
@@ -106,6 +107,14 @@ impl Reader {
     /// What reviewers and leads may do (settle disagreements, decide in bulk) is worth showing.
     pub(crate) fn adjudicates(&self) -> bool {
         self.who.as_ref().is_none_or(|w| w.admin || self.role >= Some(Role::Reviewer))
+    }
+
+    /// What this person may be told of others' decisions.
+    pub(crate) fn audience(&self) -> Audience<'_> {
+        match &self.who {
+            Some(who) if !self.adjudicates() => Audience::Annotator(&who.name),
+            _ => Audience::Knowing,
+        }
     }
 
     pub(crate) fn admin(&self) -> bool {

@@ -44,7 +44,7 @@ pub(super) async fn show(
     render(&ReviewPage { page, dataset_href, api, dataset: dataset.name, scanned })
 }
 
-/// The sample of a lease as its holder may see it; 410 once the lease is somebody else's or over.
+/// The sample of a lease as its holder may see it, without the page around it, which the script has already; 410 once the lease is somebody else's or over.
 pub(super) async fn card(
     State(services): State<Services>,
     page: Reader,

@@ -48,12 +48,8 @@ pub(super) async fn show(
     let store = &services.store;
     let dataset = store.dataset(&name).await?;
     let sample = store.sample(dataset.id, &key).await?;
-    let verified = page.adjudicates() || store.is_verified(dataset.id, sample.id).await?;
-    let mut facts = Facts::load(store, dataset, sample, Sight::ALL, None).await?;
-    if !verified {
-        // may yet be given to this person for a second look
-        facts.history.retain(|e| e.told_to(page.signed_in().unwrap_or_default()));
-    }
+    let history = store.history_told(dataset.id, sample.id, page.audience()).await?;
+    let facts = Facts::load(store, (dataset, sample, history), page.audience(), Sight::ALL, None).await?;
     let found = facts.evidence.as_ref();
     let scan = match found {
         Some(e) => Some(e.scan_id),
@@ -91,8 +87,8 @@ async fn walk(
     };
     if let Some(scan) = scan {
         let link = |s: &Suspect| queued(&dataset.name, &queue, s);
-        let next = store.suspects(dataset.id, scan, &filter, rank, 1).await?;
-        let before = store.suspects_before(dataset.id, scan, &filter, rank, 1).await?;
+        let next = store.suspects(dataset.id, scan, &filter, page.audience(), rank, 1).await?;
+        let before = store.suspects_before(dataset.id, scan, &filter, page.audience(), rank, 1).await?;
         walk.next = next.items.first().map(link);
         walk.previous = before.items.first().map(link);
     }

@@ -149,7 +149,7 @@ pub(super) async fn show(
     let taxonomy = store.taxonomy(dataset.id).await?;
     let (filter, kept) = filter(|name| page.query(name).map(str::to_owned));
     let after = page.query("after").and_then(|a| a.parse::<i64>().ok()).unwrap_or(0);
-    let got = store.samples(dataset.id, &filter, after, ON_A_PAGE).await?;
+    let got = store.samples(dataset.id, &filter, page.audience(), after, ON_A_PAGE).await?;
     let dataset_href = address::dataset(&dataset.name);
     let href = format!("{dataset_href}/samples");
     let at = |more: Option<String>| {

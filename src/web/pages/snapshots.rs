@@ -161,9 +161,11 @@ pub(super) async fn show_one(
     let class = |key: &str| page.param(key).map(|c| Some(c.to_owned()).filter(|c| !c.is_empty()));
     let filter = ChangeFilter { from: class("from"), to: class("to") };
     let after = page.query("after").map(str::to_owned);
-    let diff = revert::diff(&services, against.as_ref(), &snapshot, filter, after, ON_A_PAGE)
+    let mut diff = revert::diff(&services, against.as_ref(), &snapshot, filter, after, ON_A_PAGE)
         .await
         .map_err(|e| PageError::Refused(e.into()))?;
+    let told = diff.tell(&services, dataset.id, page.audience()).await;
+    told.map_err(|e| PageError::Refused(e.into()))?;
     let shown = Shown { snapshot: &snapshot, against: against.as_ref(), diff };
     render(&view(page, dataset.name, &taxonomy, shown))
 }

@@ -269,19 +269,22 @@ pub(super) async fn show(
         None => (Vec::new(), false, false),
         Some(scan) => match place("before") {
             Some(before) => {
-                let got = store.suspects_before(dataset.id, scan.id, &filter, before, ON_A_PAGE).await?;
+                let got = store
+                    .suspects_before(dataset.id, scan.id, &filter, page.audience(), before, ON_A_PAGE)
+                    .await?;
                 (got.items, got.next.is_some(), true)
             }
             None => {
                 let after = place("after").unwrap_or(0);
-                let got = store.suspects(dataset.id, scan.id, &filter, after, ON_A_PAGE).await?;
+                let got =
+                    store.suspects(dataset.id, scan.id, &filter, page.audience(), after, ON_A_PAGE).await?;
                 (got.items, after > 0, got.next.is_some())
             }
         },
     };
     suspects.sort_by_key(|s| s.place);
     let counts = match &scan {
-        Some(scan) => store.issue_counts(dataset.id, scan.id, &filter).await?,
+        Some(scan) => store.issue_counts(dataset.id, scan.id, &filter, page.audience()).await?,
         None => Vec::new(),
     };
     let href = format!("{}/suspects", address::dataset(&dataset.name));

@@ -11,7 +11,7 @@ use super::curves::{self, CurveView};
 use super::error::PageError;
 use super::judged::{self, JudgedView};
 use super::ledger::measured;
-use super::models::{self, ModelsView};
+use super::models::{self, BundleView, ModelsView};
 use super::names::{ClassName, delta, figure, score, short};
 use super::reader::Moment;
 use super::{Reader, address, render};
@@ -49,6 +49,8 @@ pub(super) struct TrainingPage {
     pub(super) pairs: Vec<Confusion>,
     pub(super) recipe: Vec<(String, String)>,
     pub(super) onnx: String,
+    pub(super) id: Uuid,
+    pub(super) bundle: Option<BundleView>,
     pub(super) snippet: String,
     pub(super) job: Option<String>,
     pub(super) models: ModelsView,
@@ -259,6 +261,8 @@ pub(super) fn view(
         classes: class_scores(&page, taxonomy, &t.metrics),
         pairs: confusions(&page, taxonomy, &t.metrics, &href),
         recipe: settings(&t.recipe),
+        id: t.id,
+        bundle: models::bundle(&page, t, dataset, &href),
         onnx: format!("/api/v1{href}/trainings/{}/model.onnx", t.id),
         snippet: models::snippet(t, &format!("{dataset}-{}", t.id)),
         job: t.job_id.map(|j| format!("/jobs/{j}")),

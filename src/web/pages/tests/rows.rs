@@ -252,6 +252,7 @@ pub(super) fn training(id: u128, shift: f64) -> Training {
         }]),
         held_out_blob: None,
         report_blob: None,
+        bundle: None,
         previous_id: None,
         created_at: at(12),
     }

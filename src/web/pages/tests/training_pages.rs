@@ -23,6 +23,7 @@ fn ledger_lines() -> Vec<Entry> {
         corrections: 0,
         human_ms: 0,
         machine_seconds: 41.7,
+        cpu_seconds: Some(66.0),
         until: at(12),
         author: "tamis".into(),
         created_at: at(12),
