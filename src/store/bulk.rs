@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use sqlx::{Postgres, QueryBuilder, Transaction};
+use sqlx::{PgPool, Postgres, QueryBuilder, Transaction};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -83,6 +83,7 @@ pub struct BulkClass {
 #[derive(Debug)]
 pub struct BulkPass {
     tx: Transaction<'static, Postgres>,
+    pool: PgPool,
     bulk: Bulk,
     dataset: Uuid,
     seq: i64,
@@ -358,12 +359,17 @@ impl Store {
             .fetch_one(&mut *tx)
             .await?;
         let n_samples = q.build().execute(&mut *tx).await?.rows_affected().cast_signed();
-        Ok(Some(BulkPass { tx, bulk: Bulk { n_samples, ..bulk }, dataset, seq, review, after: 0 }))
+        let (bulk, pool) = (Bulk { n_samples, ..bulk }, self.pool.clone());
+        Ok(Some(BulkPass { tx, pool, bulk, dataset, seq, review, after: 0 }))
     }
 
     /// Takes back what an action did: its labels are retracted, its exclusions lifted. What was decided since
     /// stands. `None` when it does not stand.
     pub async fn undo_bulk(&self, dataset: Uuid, id: Uuid, author: &str) -> Result<Option<u64>> {
+        let known = self.bulks(dataset, Some(id), None, 1).await?.items;
+        if known.first().is_some_and(|b| b.n_samples > BATCH) {
+            renew_statistics(&self.pool).await;
+        }
         let mut tx = self.pool.begin().await?;
         let Some(row) = sqlx::query!(
             "update bulk_actions set undone_at = now(), undone_by = $3
@@ -413,6 +419,18 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(Some(undone))
+    }
+}
+
+/// Has Postgres count again the tables that a large action writes; a second or less at any size, as rows are
+/// sampled. Autovacuum may have looked while the rows were not committed (or came of a worker that was killed): it
+/// then holds for empty what has 100,000 rows, and joins two such tables row by row, which takes hours.
+async fn renew_statistics(pool: &PgPool) {
+    let tables =
+        "analyze bulk_action_samples, labels, label_retractions, review_status, exclusions, queue_items";
+    if let Err(error) = sqlx::query(tables).execute(pool).await {
+        // what was decided stands without it
+        tracing::warn!(%error, "statistics of the tables of a bulk action");
     }
 }
 
@@ -538,6 +556,10 @@ impl BulkPass {
         )
         .execute(&mut *self.tx)
         .await?;
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await?;
+        if self.bulk.n_samples > BATCH {
+            renew_statistics(&self.pool).await;
+        }
+        Ok(())
     }
 }
