@@ -129,7 +129,7 @@ async fn jobs_can_be_cancelled_while_queued_and_while_running() {
 
     let app = TestApp::working().await;
     let mut rows = String::new();
-    for i in 0..200_000 {
+    for i in 0..1_000_000 {
         rows += &format!("{{\"id\": \"{i}\", \"title\": \"row {i}\", \"label\": \"a1\"}}\n");
     }
     let args = app.import_args("d", "rows.jsonl", rows.as_bytes()).await;
