@@ -84,6 +84,9 @@ pub struct Change {
 /// Gain in mean F1, with a 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Gain {
+    /// What it starts from: mean F1 of the training before on the same samples, in [0, 1]. Null for a gain over
+    /// seeds and in lines of older versions.
+    pub before: Option<f64>,
     pub gain: f64,
     pub low: f64,
     pub high: f64,

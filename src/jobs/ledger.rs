@@ -135,7 +135,7 @@ pub(super) fn over_seeds(gains: &[f64]) -> Option<Gain> {
     let t = T.get(df - 1).copied().unwrap_or(1.96 + 2.4 / df as f64);
     let half = t * (variance / n).sqrt();
     let n = i64::try_from(gains.len()).unwrap_or(i64::MAX);
-    Some(Gain { gain, low: gain - half, high: gain + half, over: Over::Seeds, n })
+    Some(Gain { before: None, gain, low: gain - half, high: gain + half, over: Over::Seeds, n })
 }
 
 /// What a training was measured on, and its answers there, row by row.
@@ -188,7 +188,7 @@ pub(super) async fn gain_over(
     };
     let g = tokio::task::spawn_blocking(compare).await?;
     let n = i64::try_from(n).unwrap_or(i64::MAX);
-    Ok(Some(Gain { gain: g.gain, low: g.low, high: g.high, over: Over::Samples, n }))
+    Ok(Some(Gain { before: Some(g.before), gain: g.gain, low: g.low, high: g.high, over: Over::Samples, n }))
 }
 
 /// What a training's line says that only its job knows.
@@ -305,6 +305,7 @@ pub(super) mod tests {
             hypothesis: String::new(),
             expected_gain: None,
             measured: gain.map(|g| Gain {
+                before: None,
                 gain: g,
                 low: g - 0.01,
                 high: g + 0.01,

@@ -76,6 +76,7 @@ struct Row {
     hypothesis: String,
     expected_gain: Option<f64>,
     measured_gain: Option<f64>,
+    gain_before: Option<f64>,
     gain_low: Option<f64>,
     gain_high: Option<f64>,
     gain_over: Option<String>,
@@ -95,6 +96,7 @@ impl TryFrom<Row> for Entry {
     fn try_from(r: Row) -> Result<Self> {
         let measured = match (r.measured_gain, r.gain_low, r.gain_high, r.gain_over) {
             (Some(gain), Some(low), Some(high), Some(over)) => Some(Gain {
+                before: r.gain_before,
                 gain,
                 low,
                 high,
@@ -131,9 +133,9 @@ impl Store {
             .map_err(|e| StoreError::Corrupt { what: "ledger", reason: e.to_string() })?;
         sqlx::query!(
             "insert into ledger (id, dataset_id, training_id, step, changes, hypothesis, expected_gain, measured_gain,
-               gain_low, gain_high, gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds,
+               gain_before, gain_low, gain_high, gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds,
                until, author)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
              on conflict (id) do nothing",
             e.id,
             dataset,
@@ -143,6 +145,7 @@ impl Store {
             e.hypothesis,
             e.expected_gain,
             e.measured.map(|g| g.gain),
+            e.measured.and_then(|g| g.before),
             e.measured.map(|g| g.low),
             e.measured.map(|g| g.high),
             e.measured.map(|g| g.over.as_str()),
@@ -164,7 +167,7 @@ impl Store {
     pub async fn ledger(&self, dataset: Uuid, before: Option<Uuid>, limit: i64) -> Result<Page<Entry>> {
         let rows = sqlx::query_as!(
             Row,
-            "select id, training_id, step, changes, hypothesis, expected_gain, measured_gain, gain_low, gain_high,
+            "select id, training_id, step, changes, hypothesis, expected_gain, measured_gain, gain_before, gain_low, gain_high,
                gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds, until, author,
                created_at
              from ledger
@@ -184,7 +187,7 @@ impl Store {
     pub async fn ledger_of(&self, dataset: Uuid, training: Uuid) -> Result<Option<Entry>> {
         sqlx::query_as!(
             Row,
-            "select id, training_id, step, changes, hypothesis, expected_gain, measured_gain, gain_low, gain_high,
+            "select id, training_id, step, changes, hypothesis, expected_gain, measured_gain, gain_before, gain_low, gain_high,
                gain_over, n_over, reviews, corrections, human_ms, machine_seconds, cpu_seconds, until, author,
                created_at
              from ledger where dataset_id = $1 and training_id = $2",

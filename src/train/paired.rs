@@ -9,6 +9,8 @@ use crate::arrays::rng;
 /// Difference of mean F1, `after` - `before`, in [-1, 1].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PairedGain {
+    /// Mean F1 of `before`, in [0, 1].
+    pub before: f64,
     pub gain: f64,
     /// 95 % interval.
     pub low: f64,
@@ -32,10 +34,11 @@ pub fn paired_gain(
     assert!(truth.len() == before.len() && truth.len() == after.len(), "the same samples");
     let k = class_roots.len();
     let mean = |truth: &[usize], p: &[usize]| evaluate(truth, p, class_roots, k).mean_f1;
-    let gain = mean(truth, after) - mean(truth, before);
+    let start = mean(truth, before);
+    let gain = mean(truth, after) - start;
     let n = truth.len();
     if n == 0 || resamples == 0 {
-        return PairedGain { gain, low: -1.0, high: 1.0 };
+        return PairedGain { before: start, gain, low: -1.0, high: 1.0 };
     }
     let mut r = rng(seed);
     let (mut t, mut b, mut a) = (vec![0; n], vec![0; n], vec![0; n]);
@@ -50,7 +53,7 @@ pub fn paired_gain(
         .collect();
     gains.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| gains[((resamples - 1) as f64 * share).round() as usize];
-    PairedGain { gain, low: at(0.025), high: at(0.975) }
+    PairedGain { before: start, gain, low: at(0.025), high: at(0.975) }
 }
 
 #[cfg(test)]
@@ -63,9 +66,9 @@ mod tests {
         let other = [1, 0, 3, 2, 1, 0, 3, 2];
         let roots = [0, 1, 2, 3];
         let same = paired_gain(&truth, &other, &other, &roots, 50, 1);
-        assert_eq!(same, PairedGain { gain: 0.0, low: 0.0, high: 0.0 });
+        assert_eq!(same, PairedGain { before: 0.0, gain: 0.0, low: 0.0, high: 0.0 });
         let all = paired_gain(&truth, &other, &truth, &roots, 50, 1);
-        assert_eq!(all, PairedGain { gain: 1.0, low: 1.0, high: 1.0 });
+        assert_eq!(all, PairedGain { before: 0.0, gain: 1.0, low: 1.0, high: 1.0 });
     }
 
     #[test]
@@ -81,7 +84,7 @@ mod tests {
         };
         let g = paired_gain(&truth, &wrong_from(200), &wrong_from(300), &[0, 0], 400, 3);
         // macro F1 equals micro here up to the balance of classes: mean = (1 + 1 + micro + macro) / 4
-        assert!((g.gain - 0.125).abs() < 1e-12, "{g:?}");
+        assert!((g.gain - 0.125).abs() < 1e-12 && (g.before - 0.75).abs() < 1e-12, "{g:?}");
         let half = 1.96 * 0.021_65 / 2.0;
         assert!((g.high - g.low - 2.0 * half).abs() < 0.3 * half, "{g:?} against +-{half}");
         assert!(g.low < 0.125 && 0.125 < g.high);

@@ -109,6 +109,8 @@ async fn a_round_is_measured_on_the_same_samples_and_foretells_the_next() {
     assert!(0.0 < value("low") && value("low") <= value("gain") && value("gain") <= value("high"), "{line}");
     assert_eq!(measured["over"], "samples");
     assert!(measured["n"].as_i64().unwrap() >= 20);
+    // everything is right now, so the model before had what is missing to 1
+    assert!((value("before") + value("gain") - 1.0).abs() < 1e-12, "{line}");
 
     // what it measured foretells what the next reviews bring
     let next = app.get_json("/api/v1/datasets/d/next").await;
@@ -144,6 +146,8 @@ async fn a_round_is_measured_on_the_same_samples_and_foretells_the_next() {
     for part in ["SKI", "SWIM", "<td class=\"num\">40</td>", "F1 by class, before and after", "1.000"] {
         assert!(report.contains(part), "{part}: {report}");
     }
+    let led = format!("Mean F1 from {:.3} to 1.000, on {} samples", value("before"), measured["n"]);
+    assert!(report.find(&led).unwrap() < report.find("What was wrong").unwrap(), "{led}: {report}");
     for part in ["http://", "https://", "<script", "<link", "/static/"] {
         assert!(!report.contains(part), "{part}");
     }

@@ -43,14 +43,19 @@ pub(super) struct CurveView {
 }
 
 /// A small curve; empty without two points.
+#[derive(Default)]
 pub(super) struct Line {
     pub(super) points: String,
     pub(super) title: String,
+    /// The ends of its upright axis, and how many epochs its level one has.
+    pub(super) low: String,
+    pub(super) high: String,
+    pub(super) epochs: String,
 }
 
 fn line(page: &Reader, key: &str, values: &[f64]) -> Line {
     let (Some(first), Some(last)) = (values.first(), values.last()) else {
-        return Line { points: String::new(), title: String::new() };
+        return Line::default();
     };
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     let span = if high > low { high - low } else { 1.0 };
@@ -62,6 +67,9 @@ fn line(page: &Reader, key: &str, values: &[f64]) -> Line {
     Line {
         points: if values.len() > 1 { points.join(" ") } else { String::new() },
         title: page.lang.fill(key, &[("first", &figure(*first)), ("last", &figure(*last))]),
+        low: figure(low),
+        high: figure(high),
+        epochs: page.lang.number(i64::try_from(values.len()).unwrap_or(i64::MAX)),
     }
 }
 

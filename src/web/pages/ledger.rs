@@ -79,9 +79,18 @@ fn minutes(ms: i64) -> String {
 }
 
 /// `setting: from → to`; a side that is not there is a dash.
-fn change(c: &crate::domain::Change) -> String {
+pub(super) fn change(c: &crate::domain::Change) -> String {
     let side = |v: &str| if v.is_empty() { "–".to_owned() } else { v.to_owned() };
     format!("{}: {} → {}", c.key, side(&c.from), side(&c.to))
+}
+
+/// `up`, `down` or `same`: what the interval lets say.
+pub(super) fn trend(g: &Gain) -> &'static str {
+    match g {
+        g if g.low > 0.0 => "up",
+        g if g.high < 0.0 => "down",
+        _ => "same",
+    }
 }
 
 fn interval(page: &Reader, g: &Gain) -> String {
@@ -109,11 +118,7 @@ impl EntryView {
             changes: e.changes.iter().map(change).collect(),
             expected: e.expected_gain.map_or_else(|| "–".into(), delta),
             measured: e.measured.map_or_else(|| "–".into(), |g| delta(g.gain)),
-            trend: match e.measured {
-                Some(g) if g.low > 0.0 => "up",
-                Some(g) if g.high < 0.0 => "down",
-                _ => "same",
-            },
+            trend: e.measured.map_or("same", |g| trend(&g)),
             interval: e.measured.map(|g| interval(page, &g)),
             reviews: page.lang.number(e.reviews),
             corrections: page.lang.number(e.corrections),

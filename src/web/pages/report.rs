@@ -1,5 +1,6 @@
-//! `/datasets/{name}/rounds/{number}/report`: one round as a single HTML file that needs nothing else: what was
-//! wrong with the data, what was fixed, and what the model gained. To be kept, printed or sent.
+//! `/datasets/{name}/rounds/{number}/report`: one round as a single HTML file that needs nothing else: what the
+//! model gained, why (what was wrong with the data and what was fixed), and how it learnt. To be kept, printed or
+//! sent.
 
 use std::collections::HashMap;
 
@@ -9,14 +10,15 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 
+use super::curves::{self, CurveView};
 use super::error::PageError;
-use super::ledger::measured;
-use super::names::{ClassName, short};
+use super::ledger::{change, measured, trend};
+use super::names::{ClassName, delta, score, short};
 use super::reader::Moment;
 use super::summary::{NoiseView, noise};
 use super::training::{ClassScore, ScoreView, class_scores, scores, unverified};
 use super::{Reader, render};
-use crate::domain::Taxonomy;
+use crate::domain::{Step, Taxonomy};
 use crate::jobs::Services;
 use crate::store::StoreError;
 use crate::store::ledger::{Correction, Entry, Move};
@@ -36,6 +38,7 @@ pub(super) struct Report {
     pub(super) title: String,
     pub(super) at: Moment,
     pub(super) snapshot: String,
+    pub(super) gain: GainView,
     pub(super) flagged: String,
     pub(super) samples: String,
     pub(super) reviews: String,
@@ -44,10 +47,24 @@ pub(super) struct Report {
     pub(super) moves: Vec<MoveView>,
     pub(super) fixed: Vec<FixedView>,
     pub(super) scores: Vec<ScoreView>,
-    /// The gain on the same samples and labels.
-    pub(super) measured: Option<String>,
     pub(super) unverified: Option<String>,
     pub(super) classes: Vec<ClassChange>,
+    /// Epochs of the training's networks.
+    pub(super) curves: Vec<CurveView>,
+}
+
+/// What the round brought, or why that is not known.
+pub(super) struct GainView {
+    /// `+0.021`
+    pub(super) figure: Option<String>,
+    /// `up`, `down` or `same`: what the interval lets say.
+    pub(super) trend: &'static str,
+    /// From where to where, on what, how surely.
+    pub(super) sentence: String,
+    /// What was new in the training.
+    pub(super) news: Option<String>,
+    /// `setting: from → to`.
+    pub(super) changes: Vec<String>,
 }
 
 pub(super) struct MoveView {
@@ -83,9 +100,52 @@ pub(super) struct Told {
     pub(super) training: Option<Training>,
     pub(super) before: Option<Training>,
     pub(super) line: Option<Entry>,
+    pub(super) curves: Vec<CurveView>,
 }
 
-pub(super) fn view(page: Reader, dataset: &str, taxonomy: &Taxonomy, t: &Told) -> Report {
+fn gain(page: &Reader, t: &Told) -> GainView {
+    let lang = page.lang;
+    let line = t.line.as_ref();
+    let found = line.and_then(|e| e.measured);
+    let sentence = match (&found, line.map(|e| e.step)) {
+        (Some(g), _) => match g.before {
+            Some(before) => lang.fill(
+                "report.gained",
+                &[
+                    ("before", &score(before)),
+                    ("after", &score(before + g.gain)),
+                    ("n", &lang.number(g.n)),
+                    ("low", &delta(g.low)),
+                    ("high", &delta(g.high)),
+                ],
+            ),
+            // a line of an older version does not say from where
+            None => measured(page, g),
+        },
+        (None, _) if t.training.is_none() => lang.text("report.no_training").to_owned(),
+        (None, Some(Step::First)) => lang.text("report.first").to_owned(),
+        (None, _) => lang.text("report.not_measured").to_owned(),
+    };
+    let news = line.filter(|e| e.step != Step::First).map(|e| {
+        lang.fill(
+            "report.news",
+            &[
+                ("what", lang.text(&format!("ledger_step.{}", e.step.as_str()))),
+                ("reviews", &lang.number(e.reviews)),
+                ("corrections", &lang.number(e.corrections)),
+            ],
+        )
+    });
+    GainView {
+        figure: found.map(|g| delta(g.gain)),
+        trend: found.map_or("same", |g| trend(&g)),
+        sentence,
+        news,
+        changes: line.map_or_else(Vec::new, |e| e.changes.iter().map(change).collect()),
+    }
+}
+
+pub(super) fn view(page: Reader, dataset: &str, taxonomy: &Taxonomy, t: Told) -> Report {
     let lang = page.lang;
     let class = |id: &Option<String>| match id {
         Some(id) => ClassName::of(taxonomy, id, lang).path,
@@ -122,7 +182,6 @@ pub(super) fn view(page: Reader, dataset: &str, taxonomy: &Taxonomy, t: &Told) -
             })
             .collect(),
         scores: metrics.map(|m| scores(&page, m, old)).unwrap_or_default(),
-        measured: t.line.as_ref().and_then(|e| e.measured).map(|g| measured(&page, &g)),
         unverified: metrics.and_then(|m| unverified(&page, m)),
         classes: classes
             .into_iter()
@@ -138,6 +197,8 @@ pub(super) fn view(page: Reader, dataset: &str, taxonomy: &Taxonomy, t: &Told) -
                 }
             })
             .collect(),
+        gain: gain(&page, &t),
+        curves: t.curves,
         page,
     }
 }
@@ -183,6 +244,10 @@ pub(super) async fn show(
         Some(t) => store.ledger_of(id, t.id).await?,
         None => None,
     };
+    let curves = match training.as_ref().and_then(|t| t.job_id) {
+        Some(job) => curves::of_job(&services, &page, job).await?,
+        None => Vec::new(),
+    };
     let told = Told {
         scan: store.scan(id, round.scan_id).await?,
         moves: store.moves(id, round.scanned_at, until, MOVES).await?,
@@ -190,10 +255,11 @@ pub(super) async fn show(
         training,
         before,
         line,
+        curves,
         round,
     };
     let file = format!("{}-round-{number}-{}.html", dataset.name, page.lang.tag());
-    let html = render(&view(page, &dataset.name, &taxonomy, &told))?;
+    let html = render(&view(page, &dataset.name, &taxonomy, told))?;
     // saved, not shown: its style is its own, which this service's pages may not have
     let disposition = format!("attachment; filename=\"{file}\"");
     Ok(([(header::CONTENT_DISPOSITION, disposition)], html).into_response())

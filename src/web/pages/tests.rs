@@ -121,10 +121,12 @@ fn every_page_renders_in_both_languages_with_one_heading_and_no_inline_code() {
 #[ignore = "writes files to be looked at"]
 fn write_pages() {
     let Some(dir) = std::env::var_os("TAMIS_PAGES_DIR") else { return };
+    let dir = std::path::Path::new(&dir);
     for lang in ["en", "zh-CN"] {
+        let report = training_pages::report_in(lang, training_pages::round_line(), 8);
+        std::fs::write(dir.join(format!("report.{lang}.html")), report).unwrap();
         for theme in ["light", "dark"] {
             for (name, html) in pages(lang, theme) {
-                let dir = std::path::Path::new(&dir);
                 std::fs::write(dir.join(format!("{name}.{lang}.{theme}.html")), html).unwrap();
             }
         }

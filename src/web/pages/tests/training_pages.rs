@@ -4,10 +4,11 @@ use super::*;
 use crate::domain::{Change, Gain, Over, Step};
 use crate::jobs::next::{Action, ActionKind, NextReport, Predicted, Record};
 use crate::store::Page;
-use crate::store::ledger::Entry;
+use crate::store::ledger::{Correction, Entry, Move};
+use crate::store::trainings::CurvePoint;
 
 fn gain(gain: f64) -> Gain {
-    Gain { gain, low: gain - 0.006, high: gain + 0.007, over: Over::Samples, n: 618 }
+    Gain { before: Some(0.612), gain, low: gain - 0.006, high: gain + 0.007, over: Over::Samples, n: 618 }
 }
 
 fn ledger_lines() -> Vec<Entry> {
@@ -82,6 +83,47 @@ fn next_report() -> NextReport {
     }
 }
 
+fn told(page: &Reader, line: Option<Entry>, epochs: i32) -> report::Told {
+    let points: Vec<CurvePoint> = (0..epochs)
+        .map(|epoch| CurvePoint {
+            id: i64::from(epoch),
+            model: 0,
+            name: "single 0".into(),
+            epoch,
+            curve: json!({"epochs": epochs, "loss": 2.4 / f64::from(epoch + 1), "learning_rate": 5e-4, "seconds_left": 0.0,
+                "validation": {"mean_f1": 0.8 - 0.5 / f64::from(epoch + 1)}}),
+        })
+        .collect();
+    let fixed = Correction {
+        external_id: "v17".into(),
+        title: "First ollie".into(),
+        from: Some("kickflip".into()),
+        to: Some("ollie".into()),
+        poster_blob: None,
+    };
+    report::Told {
+        round: Round {
+            number: 3,
+            scan_id: Uuid::nil(),
+            snapshot_id: "9f2c4b1d00aa77".into(),
+            scanned_at: at(11),
+            n_samples: 3_088,
+            n_flagged: 214,
+            reviews: 500,
+            corrections: 131,
+            training_id: Some(Uuid::from_u128(2)),
+            mean_f1: Some(0.83),
+        },
+        scan: scan(),
+        moves: vec![Move { from: fixed.from.clone(), to: fixed.to.clone(), n: 61 }],
+        fixed: vec![(fixed, None)],
+        training: Some(training(2, 0.0123)),
+        before: Some(training(1, 0.0)),
+        line,
+        curves: curves::views(page, &points),
+    }
+}
+
 pub(super) fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
     let t = taxonomy();
     let name = NAME;
@@ -117,4 +159,37 @@ fn held_out_samples_are_verified_in_their_own_split_and_small_costs_are_not_noth
     assert!(next.contains("/samples?split=validation") && !next.contains("split=test"));
     assert!(next.contains("&lt;0.1 h of machine") || next.contains("&#60;0.1 h of machine"), "{next}");
     assert!(!next.contains("Nothing has been measured"));
+}
+
+/// A file of its own: its style is in it, which pages may not have.
+pub(super) fn report_in(lang: &str, line: Option<Entry>, epochs: i32) -> String {
+    let page = reader(lang, "light", HREF);
+    let told = told(&page, line, epochs);
+    html(&report::view(page, NAME, &taxonomy(), told))
+}
+
+pub(super) fn round_line() -> Option<Entry> {
+    Some(ledger_lines().remove(1))
+}
+
+#[test]
+fn a_report_leads_with_what_the_round_gained_then_says_why_and_draws_the_epochs() {
+    for (lang, words, news) in [
+        (
+            "en",
+            ["from 0.612 to 0.633", "What was wrong", "What was fixed", "epoch by epoch"],
+            "corrected 131 labels",
+        ),
+        ("zh-CN", ["从 0.612 到 0.633", "问题在哪里", "改正了什么", "逐轮训练曲线"], "改正了 131 个标签"),
+    ] {
+        let report = report_in(lang, round_line(), 8);
+        let places = words.map(|w| report.find(w).unwrap_or_else(|| panic!("{w}: {report}")));
+        assert!(places.is_sorted(), "{places:?}");
+        assert!(report.find("+0.021").unwrap() < places[1] && report.contains(news), "{report}");
+        assert!(report.contains("+0.015") && report.contains("+0.028"), "the interval: {report}");
+        assert_eq!(report.matches("<polyline").count(), 2, "loss and score of one network");
+    }
+    let unmeasured = report_in("en", Some(Entry { measured: None, ..ledger_lines().remove(1) }), 0);
+    assert!(unmeasured.contains("Not measured") && unmeasured.contains("no epochs"), "{unmeasured}");
+    assert!(report_in("en", Some(ledger_lines().remove(2)), 0).contains("This is the first training"));
 }
