@@ -10,9 +10,8 @@ use uuid::Uuid;
 
 use super::predict::{PredictRefusal, served};
 use super::progress::Progress;
-use super::train::Classes;
+use super::train::{Classes, changes};
 use super::{JobError, Services};
-use crate::domain::ledger::changes;
 use crate::domain::{Change, Gain, Note, Over, Step};
 use crate::store::ledger::Entry;
 use crate::store::trainings::Training;

@@ -11,6 +11,7 @@ mod outcome;
 mod plan;
 mod school;
 mod split;
+mod told;
 mod watch;
 
 use chrono::{DateTime, Utc};
@@ -22,6 +23,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::plan::Distillation;
+pub use self::told::{applies, changes, settings};
 
 pub(super) use self::model::Classes;
 

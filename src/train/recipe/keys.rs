@@ -267,6 +267,17 @@ pub(super) fn read(table: &Table) -> Result<Recipe, Vec<Fault>> {
     if faults.is_empty() { Ok(recipe) } else { Err(faults) }
 }
 
+/// Whether `name` (`section.key`) does something in the recipe; a list does where it holds something.
+pub(super) fn knows(r: &Recipe, name: &str) -> bool {
+    match name {
+        "member" => !r.member.is_empty(),
+        "stage" => !r.stage.is_empty(),
+        _ => {
+            KEYS.iter().any(|(section, key, _, when)| name_of(section, key) == name && when.idle(r).is_none())
+        }
+    }
+}
+
 /// The recipe's table without the keys that do nothing in it.
 pub(super) fn applying(r: &Recipe) -> Table {
     let mut table = Table::try_from(r).expect("tables of numbers and strings");

@@ -118,6 +118,12 @@ impl Recipe {
         toml::to_string(&keys::applying(self)).expect("tables of numbers and strings")
     }
 
+    /// Whether a key, named `section.key` (`folds`, `loss.kind`), does something in this recipe: it is read by its
+    /// family of networks, its loss and its stages. False for what is no key.
+    pub fn knows(&self, key: &str) -> bool {
+        keys::knows(self, key)
+    }
+
     /// What the logistic head's solver is told; `l2` is set per fit from `logistic.c`.
     pub fn linear_params(&self) -> LinearParams {
         LinearParams { max_iterations: self.logistic.max_iterations, ..LinearParams::default() }

@@ -120,3 +120,40 @@ fn an_ensemble_names_its_models() {
     let plain = Recipe { seeds: vec![1, 2], ..Recipe::default() };
     assert_eq!(plain.models().len(), 2);
 }
+
+#[test]
+fn a_recipe_knows_the_keys_that_do_something_in_it_and_only_these() {
+    let knows = |text: &str, key: &str| Recipe::parse(text).unwrap().knows(key);
+    let mlp = "[network]\nfamily = \"mlp\"\n";
+    for (text, key, yes) in [
+        ("", "logistic.c", true),
+        ("", "fields", true),
+        ("", "loss.kind", false),
+        ("", "network.dropout", false),
+        ("", "member", false),
+        (mlp, "network.dropout", true),
+        (mlp, "loss.kind", true),
+        (mlp, "loss.q", false),
+        (mlp, "network.heads", false),
+        (mlp, "distil.rounds", false),
+        (mlp, "wand", false),
+        ("[network]\nfamily = \"mlp\"\n[loss]\nkind = \"gce\"\n", "loss.q", true),
+        ("[network]\nfamily = \"dual\"\n", "text.unit", true),
+        ("[network]\nfamily = \"dual\"\n", "fields", false),
+        ("[[member]]\nrecipe = \"single\"\n", "member", true),
+        ("[[member]]\nrecipe = \"single\"\n", "network.dim", false),
+    ] {
+        assert_eq!(knows(text, key), yes, "{text:?}: {key}");
+    }
+    // what it writes are the keys it knows
+    for name in PRESETS {
+        let r = Recipe::preset(name).unwrap();
+        for (section, value) in toml::from_str::<toml::Table>(&r.to_toml()).unwrap() {
+            let keys: Vec<String> = match value.as_table() {
+                Some(t) => t.keys().map(|k| format!("{section}.{k}")).collect(),
+                None => vec![section],
+            };
+            assert!(keys.iter().all(|k| r.knows(k)), "{name}: {keys:?}");
+        }
+    }
+}
