@@ -1,6 +1,7 @@
 //! Plain types and rules; no I/O. Every other room may know this one, it knows nobody.
 
 pub mod access;
+pub mod bad_case;
 pub mod bulk;
 pub mod diff;
 pub mod finding;
@@ -19,6 +20,7 @@ pub mod sample;
 pub mod taxonomy;
 
 pub use access::{Refusal, Right, Role, Scope, Viewer};
+pub use bad_case::{BadCase, BadCases, CaseCount};
 pub use bulk::{BulkAction, MapMethod};
 pub use finding::{Candidate, Detector, FieldVotes, Finding, Neighbour, Reason};
 pub use health::Health;

@@ -2,17 +2,22 @@
 //! takes for what, and its errors by cause. Worked out once, when the training ends, with the labels that it was
 //! measured on; kept beside the model.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod known;
+
+use std::collections::BTreeMap;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub(super) use self::known::Knowledge;
+use self::known::Scanned;
 use super::{JobError, Services};
-use crate::exchange::columnar::{Column, read_table};
-use crate::train::bad_cases::{BadCase, BadCaseEvidence, categories};
+use crate::domain::{BadCase, BadCases, CaseCount};
+use crate::train::bad_cases::{BadCaseEvidence, categories};
 use crate::train::linear::argmax_rows;
+use crate::train::metrics::ConfusionCount;
 pub use crate::train::score::ScoreIntervals;
 use crate::train::score::{
     Calibration, CurvePoint, LabelNoise, Resampling, bootstrap, bootstrap_with_noise, calibration,
@@ -27,6 +32,8 @@ const POINTS: usize = 101;
 const DRAWN: usize = 5_000_000;
 /// Cells of the confusion that can be looked at, fullest first.
 const CELLS: usize = 200;
+/// Level-1 cells that can be looked at.
+const NODES: usize = 400;
 
 /// What a training's answers say.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -70,6 +77,22 @@ pub struct Confusion {
     pub cross_parent: u64,
     /// Fullest first, at most 200.
     pub cells: Vec<Cell>,
+    /// The same between level-1 nodes, by truth, then answer, in the taxonomy's order; empty in reports of older
+    /// versions.
+    #[serde(default)]
+    pub nodes: Vec<NodeCell>,
+}
+
+/// Samples of level-1 node `truth` that were taken for one of `predicted`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct NodeCell {
+    pub truth: String,
+    pub predicted: String,
+    pub count: u64,
+    /// Those of them that got the wrong class; within a node fewer than all.
+    pub wrong: u64,
+    /// The wrong ones, as a selection of the dataset; null where there are none, and beyond the 400 cells with the most.
+    pub selection: Option<Uuid>,
 }
 
 /// Samples of class `truth` that were taken for `predicted`.
@@ -87,17 +110,6 @@ pub struct Cell {
     pub selection: Uuid,
 }
 
-/// Errors of one cause.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct CaseCount {
-    pub case: BadCase,
-    /// Errors of which it explains most, and those that it explains at all.
-    pub main: u64,
-    pub any: u64,
-    /// The latter, as a selection of the dataset.
-    pub selection: Option<Uuid>,
-}
-
 /// A training's answers on what was held out, row by row.
 pub(super) struct Answers<'a> {
     pub(super) ids: &'a [i64],
@@ -112,100 +124,10 @@ pub(super) struct Answers<'a> {
     pub(super) metrics: &'a Metrics,
     pub(super) classes: &'a [String],
     pub(super) roots: &'a [usize],
+    /// The level-1 nodes that `roots` counts.
+    pub(super) nodes: &'a [String],
     /// Training samples of each class.
     pub(super) support: Vec<u64>,
-}
-
-/// What the latest scan says of a sample.
-#[derive(Clone, Debug, Default)]
-struct Scanned {
-    suggested: Option<usize>,
-    outlier: bool,
-    missing_field: bool,
-    text_noise: bool,
-    title_mismatch: bool,
-}
-
-/// What the latest scan knows, as far as there is one, and what people said.
-#[derive(Default)]
-pub(super) struct Knowledge {
-    samples: HashMap<i64, Scanned>,
-    /// People said that they fit no class.
-    fitting_none: HashSet<i64>,
-    overlapping: HashSet<(usize, usize)>,
-    matrix: Option<Vec<Vec<f32>>>,
-    rate: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Summary {
-    noise: Noise,
-}
-
-#[derive(Deserialize)]
-struct Noise {
-    estimated_rate: f64,
-    noise_matrix: Vec<Vec<f32>>,
-    overlapping: Vec<Pair>,
-}
-
-#[derive(Deserialize)]
-struct Pair {
-    a: usize,
-    b: usize,
-}
-
-impl Knowledge {
-    pub(super) async fn load(
-        services: &Services,
-        dataset: Uuid,
-        classes: &[String],
-        samples: &[i64],
-    ) -> Result<Self, JobError> {
-        let fitting_none = services.store.fitting_no_class(dataset, samples).await?.into_iter().collect();
-        let unscanned = Self { fitting_none, ..Self::default() };
-        let Some(scan) = services.store.latest_scan(dataset).await? else { return Ok(unscanned) };
-        // what is known of the samples is a help, not a need
-        if !services.blobs.exists(&scan.scores_blob).await? {
-            return Ok(unscanned);
-        }
-        let bytes = services.blobs.get(&scan.scores_blob).await?;
-        let column: HashMap<String, usize> =
-            classes.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect();
-        let mut known = Self {
-            samples: tokio::task::spawn_blocking(move || scanned(bytes, &column)).await?,
-            ..unscanned
-        };
-        if let Ok(Summary { noise }) = serde_json::from_value::<Summary>(scan.summary) {
-            known.overlapping = noise.overlapping.iter().flat_map(|p| [(p.a, p.b), (p.b, p.a)]).collect();
-            known.rate = Some(noise.estimated_rate).filter(|r| (0.0..1.0).contains(r));
-            known.matrix = Some(noise.noise_matrix).filter(|m| m.len() == classes.len());
-        }
-        Ok(known)
-    }
-}
-
-fn scanned(bytes: Vec<u8>, classes: &HashMap<String, usize>) -> HashMap<i64, Scanned> {
-    let Ok(table) = read_table(bytes::Bytes::from(bytes), None) else { return HashMap::new() };
-    let column = |name: &str| table.iter().find(|(n, _)| n == name).map(|(_, c)| c);
-    let Some(Column::I64(ids)) = column("sample_id") else { return HashMap::new() };
-    let flag =
-        |name: &str, i: usize| matches!(column(name), Some(Column::Bool(b)) if b.get(i) == Some(&true));
-    let text = |name: &str, i: usize| match column(name) {
-        Some(Column::Utf8(t)) => t.get(i).map_or("", String::as_str),
-        _ => "",
-    };
-    let of = |i: usize| {
-        let issue = |kind: &str| text("issues", i).split(' ').any(|k| k == kind);
-        Scanned {
-            suggested: classes.get(text("suggested_label", i)).copied().filter(|_| flag("is_label_issue", i)),
-            outlier: flag("is_outlier_issue", i),
-            missing_field: issue("missing_field"),
-            text_noise: issue("text_quality"),
-            title_mismatch: text("odd_field", i) == "title",
-        }
-    };
-    ids.iter().enumerate().map(|(i, &id)| (id, of(i))).collect()
 }
 
 /// What the answers say, and which samples are behind each cell and cause. O(N K log N), a bootstrap of some
@@ -255,6 +177,7 @@ pub(super) fn judge(a: &Answers<'_>, known: &Knowledge) -> Result<Judged, TrainE
             (cell, behind.get(&(p.truth, p.predicted)).cloned().unwrap_or_default())
         })
         .collect();
+    let nodes = nodes(a, &confusion.nodes, &behind);
     let mut cases: Vec<(CaseCount, Vec<i64>)> = BadCase::ALL
         .into_iter()
         .map(|case| (CaseCount { case, main: 0, any: 0, selection: None }, Vec::new()))
@@ -295,11 +218,40 @@ pub(super) fn judge(a: &Answers<'_>, known: &Knowledge) -> Result<Judged, TrainE
             within_parent: confusion.within_parent,
             cross_parent: confusion.cross_parent,
             cells: Vec::new(),
+            nodes: Vec::new(),
         },
         bad_cases: Vec::new(),
         unexplained,
     };
-    Ok(Judged { report, cells, cases })
+    Ok(Judged { report, cells, nodes, cases })
+}
+
+/// The cells between level-1 nodes with the samples behind those that have the most errors.
+fn nodes(
+    a: &Answers<'_>,
+    counts: &[ConfusionCount],
+    behind: &BTreeMap<(usize, usize), Vec<i64>>,
+) -> Vec<(NodeCell, Vec<i64>)> {
+    let mut wrong = BTreeMap::<(usize, usize), Vec<i64>>::new();
+    for (&(truth, said), samples) in behind {
+        wrong.entry((a.roots[truth], a.roots[said])).or_default().extend(samples);
+    }
+    let mut sizes: Vec<usize> = wrong.values().map(Vec::len).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    // of cells alike in size all or none, so that none of them is there by chance
+    let least = sizes.get(NODES).map_or(1, |next| next + 1);
+    let cell = |c: &ConfusionCount| {
+        let samples = wrong.remove(&(c.truth, c.predicted)).unwrap_or_default();
+        let cell = NodeCell {
+            truth: a.nodes[c.truth].clone(),
+            predicted: a.nodes[c.predicted].clone(),
+            count: c.count,
+            wrong: samples.len() as u64,
+            selection: None,
+        };
+        (cell, if samples.len() >= least { samples } else { Vec::new() })
+    };
+    counts.iter().map(cell).collect()
 }
 
 /// What is known of each wrong answer.
@@ -340,6 +292,7 @@ fn errors<'a>(
 pub(super) struct Judged {
     report: TrainingReport,
     cells: Vec<(Cell, Vec<i64>)>,
+    nodes: Vec<(NodeCell, Vec<i64>)>,
     cases: Vec<(CaseCount, Vec<i64>)>,
 }
 
@@ -351,6 +304,12 @@ impl Judged {
             cell.selection = services.store.insert_selection(dataset, "tamis", &samples).await?.id;
             report.confusion.cells.push(cell);
         }
+        for (mut cell, samples) in self.nodes {
+            if !samples.is_empty() {
+                cell.selection = Some(services.store.insert_selection(dataset, "tamis", &samples).await?.id);
+            }
+            report.confusion.nodes.push(cell);
+        }
         for (mut case, samples) in self.cases {
             if !samples.is_empty() {
                 case.selection = Some(services.store.insert_selection(dataset, "tamis", &samples).await?.id);
@@ -358,6 +317,19 @@ impl Judged {
             report.bad_cases.push(case);
         }
         Ok(report)
+    }
+}
+
+impl TrainingReport {
+    /// Its errors by cause, as rounds compare them.
+    pub(super) fn causes(&self) -> BadCases {
+        let errors = self.confusion.within_parent + self.confusion.cross_parent;
+        BadCases {
+            n: self.confusion.right + errors,
+            errors,
+            unexplained: self.unexplained,
+            causes: self.bad_cases.clone(),
+        }
     }
 }
 
@@ -372,60 +344,4 @@ pub async fn report(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::train::evaluate;
-    use ndarray::array;
-
-    #[test]
-    fn errors_are_sorted_by_cause_and_cells_know_their_samples() {
-        let probabilities =
-            array![[0.9f32, 0.1, 0.0], [0.2, 0.8, 0.0], [0.55, 0.45, 0.0], [0.0, 0.1, 0.9], [0.6, 0.0, 0.4]];
-        let truth = [0, 0, 1, 2, 2];
-        let predicted = argmax_rows(probabilities.view());
-        let roots = [0, 0, 1];
-        let metrics = evaluate(&truth, &predicted, &roots, 3);
-        let classes: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
-        let answers = Answers {
-            ids: &[10, 11, 12, 13, 14],
-            truth: &truth,
-            probabilities,
-            verified: vec![true, false, false, true, true],
-            groups: vec![0, 1, 2, 3, 4],
-            duplicate_across_split: vec![false, false, false, false, true],
-            metrics: &metrics,
-            classes: &classes,
-            roots: &roots,
-            support: vec![50, 40, 5],
-        };
-        let mut known = Knowledge { rate: Some(0.2), ..Knowledge::default() };
-        // the scan agrees with the model on sample 11
-        known.samples.insert(11, Scanned { suggested: Some(1), ..Scanned::default() });
-        let judged = judge(&answers, &known).unwrap();
-        let cells: Vec<_> =
-            judged.cells.iter().map(|(c, s)| (c.truth.as_str(), c.predicted.as_str(), s.clone())).collect();
-        assert_eq!(cells, [("a", "b", vec![11]), ("b", "a", vec![12]), ("c", "a", vec![14])]);
-        let cases: Vec<_> = judged
-            .cases
-            .iter()
-            .filter(|(c, _)| c.any > 0)
-            .map(|(c, s)| (c.case, c.main, s.clone()))
-            .collect();
-        // class c has fewer samples than a third of the classes' sizes allow
-        assert_eq!(
-            cases,
-            [
-                (BadCase::LabelError, 1, vec![11]),
-                (BadCase::NearDuplicateAcrossSplit, 1, vec![14]),
-                (BadCase::TailClass, 0, vec![14]),
-            ]
-        );
-        assert_eq!(judged.report.unexplained, 1, "sample 12");
-        let r = &judged.report;
-        assert_eq!((r.confusion.right, r.confusion.within_parent, r.confusion.cross_parent), (2, 2, 1));
-        assert!(r.verified.is_some() && r.noise.as_deref() == Some("rate"));
-        let width = |i: &Option<ScoreIntervals>| i.as_ref().map(|i| i.mean_f1.high - i.mean_f1.low).unwrap();
-        assert!(width(&r.unverified) > 0.0);
-        assert_eq!(r.curves[2].support, 2);
-    }
-}
+mod tests;

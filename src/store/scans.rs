@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::issues::Tally;
 use super::{Page, Result, Store, StoreError};
 use crate::domain::health::Cluster;
-use crate::domain::{Candidate, Field, Finding};
+use crate::domain::{BadCases, Candidate, Field, Finding};
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Scan {
@@ -65,6 +66,9 @@ pub struct Round {
     pub training_id: Option<Uuid>,
     /// Its mean F1.
     pub mean_f1: Option<f64>,
+    /// Its errors by cause; null of a training of an older version.
+    #[schema(value_type = Option<BadCases>)]
+    pub bad_cases: Option<Json<BadCases>>,
 }
 
 impl Store {
@@ -262,7 +266,8 @@ impl Store {
                  from scans where dataset_id = $1)
                select t.number as "number!", t.id as scan_id, t.snapshot_id, t.created_at as scanned_at,
                  t.n_samples, t.n_flagged, coalesce(r.reviews, 0) as "reviews!", coalesce(r.corrections, 0) as "corrections!",
-                 m.id as "training_id?", (m.metrics ->> 'mean_f1')::float8 as mean_f1
+                 m.id as "training_id?", (m.metrics ->> 'mean_f1')::float8 as mean_f1,
+                 (m.metrics -> 'bad_cases') as "bad_cases?: Json<BadCases>"
                from turns t
                left join lateral (
                  select count(*) as reviews,

@@ -4,57 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The categories, the one that explains most first: the first that holds is a case's main one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BadCase {
-    /// A reviewer said that no class fits, or it lies far from all samples and the model is unsure.
-    OutOfTaxonomy,
-    /// The scan thinks the label wrong, and the model says what the scan suggests.
-    LabelError,
-    /// A near-duplicate of it is in another part of the data, with another label.
-    NearDuplicateAcrossSplit,
-    /// A field is missing that most samples have.
-    MissingModality,
-    /// A text that says nothing: repetition, letters in no order, symbols.
-    TextNoise,
-    /// The title speaks of another class than the other fields.
-    TitleMismatch,
-    /// The two classes are taken for each other again and again, or the model all but wavers between them.
-    AmbiguousPair,
-    /// The class is among the smallest third.
-    TailClass,
-}
-
-impl BadCase {
-    pub const ALL: [Self; 8] = [
-        Self::OutOfTaxonomy,
-        Self::LabelError,
-        Self::NearDuplicateAcrossSplit,
-        Self::MissingModality,
-        Self::TextNoise,
-        Self::TitleMismatch,
-        Self::AmbiguousPair,
-        Self::TailClass,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OutOfTaxonomy => "out_of_taxonomy",
-            Self::LabelError => "label_error",
-            Self::NearDuplicateAcrossSplit => "near_duplicate_across_split",
-            Self::MissingModality => "missing_modality",
-            Self::TextNoise => "text_noise",
-            Self::TitleMismatch => "title_mismatch",
-            Self::AmbiguousPair => "ambiguous_pair",
-            Self::TailClass => "tail_class",
-        }
-    }
-
-    pub fn parse(s: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|k| k.as_str() == s)
-    }
-}
+pub use crate::domain::BadCase;
 
 /// A model less sure than this of its best class may well have met something it has no class for.
 const UNSURE: f32 = 0.5;

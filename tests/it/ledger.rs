@@ -138,6 +138,13 @@ async fn a_round_is_measured_on_the_same_samples_and_foretells_the_next() {
     let html = page(&app, &format!("/datasets/d/trainings/{training}")).await;
     assert!(html.contains("On the same samples and labels as the training before: +"));
 
+    // the errors of the round's training by cause, over the API as on the page
+    let round = app.get_json("/api/v1/datasets/d/rounds").await["items"][0].clone();
+    assert_eq!(round["training_id"], trained["training_id"]);
+    let cases = &round["bad_cases"];
+    assert_eq!((&cases["n"], &cases["errors"]), (&metrics["n"], &json!(0)), "{round}");
+    assert_eq!(cases["causes"].as_array().unwrap().len(), 8, "{round}");
+
     // the round as one file
     let answer = app.get("/datasets/d/rounds/1/report?lang=en").await;
     assert_eq!(answer.status, 200);

@@ -385,6 +385,9 @@ async fn a_trainings_errors_are_sorted_and_each_kind_leads_to_its_samples() {
     assert_eq!(report["confusion"]["right"].as_i64().unwrap() + wrong, m["n"].as_i64().unwrap());
     let cells = report["confusion"]["cells"].as_array().unwrap();
     assert_eq!(cells.iter().map(|c| c["count"].as_i64().unwrap()).sum::<i64>(), wrong);
+    let nodes = report["confusion"]["nodes"].as_array().unwrap();
+    let sum = |key: &str| nodes.iter().map(|c| c[key].as_i64().unwrap()).sum::<i64>();
+    assert_eq!((sum("count"), sum("wrong")), (m["n"].as_i64().unwrap(), wrong), "{report}");
     let classes = ["cat", "dog", "ski", "swim"];
     let behind = async |selection: &Value| -> Vec<usize> {
         let ids: Vec<String> = sqlx::query_scalar(
@@ -407,6 +410,14 @@ async fn a_trainings_errors_are_sorted_and_each_kind_leads_to_its_samples() {
         assert!(
             html.status == 200
                 && String::from_utf8(html.bytes).unwrap().contains(&format!("/samples/s{}", samples[0]))
+        );
+    }
+    for node in nodes.iter().filter(|n| n["wrong"] != 0) {
+        let samples = behind(&node["selection"]).await;
+        assert_eq!(samples.len() as i64, node["wrong"].as_i64().unwrap(), "{node}");
+        assert!(
+            samples.iter().all(|i| node["truth"] == ["animals", "sports"][i % 4 / 2]),
+            "{node} {samples:?}"
         );
     }
     assert!(seen >= 3, "some of the mislabelled titles were held out: {report}");

@@ -35,7 +35,6 @@ use self::split::{Known, Rows};
 use self::watch::Watch;
 use super::judge::Knowledge;
 use super::ledger::{self, Tried};
-use super::predict::served;
 use super::progress::Progress;
 use super::scan::Labelled;
 use super::{JobError, Services, cpu, encode, snapshot, vectors};
@@ -186,8 +185,11 @@ impl Ground {
         if recipes.iter().any(|r| material.fitting(r) != **r) {
             progress.log("warn", Note::new("no_frames")).await?;
         }
-        let classes =
-            Classes { ids: taxonomy.class_ids().map(Into::into).collect(), roots: taxonomy.class_roots() };
+        let classes = Classes {
+            ids: taxonomy.class_ids().map(Into::into).collect(),
+            roots: taxonomy.class_roots(),
+            nodes: taxonomy.roots().into_iter().map(Into::into).collect(),
+        };
         Ok(Self { snapshot, until, taxonomy, labelled, known, rows, material, classes, scratch })
     }
 
@@ -235,7 +237,7 @@ pub(crate) async fn run(
     let memory_mib = ground.check_memory(services, &recipes, students, progress).await?;
     let heard = match &plan {
         Plan::Students { teachers: Teachers::Trained(trainings), .. } => {
-            Some(hear(services, dataset, trainings, &ground).await?)
+            Some(Heard::ask(services, dataset, trainings, &ground).await?)
         }
         _ => None,
     };
@@ -303,6 +305,9 @@ pub(crate) async fn run(
     let ids = serde_json::to_vec(&held.ids).map_err(|e| JobError::broke("stage.save", e))?;
     services.blobs.put(&held_out_blob, ids).await?;
     let report = judged.kept(services, dataset).await?;
+    if let Some(m) = metrics.as_object_mut() {
+        m.insert("bad_cases".into(), json!(report.causes()));
+    }
     let report_blob = format!("models/{}/{id}.report.json", dataset.simple());
     let report = serde_json::to_vec(&report).map_err(|e| JobError::broke("stage.save", e))?;
     services.blobs.put(&report_blob, report).await?;
@@ -356,33 +361,6 @@ fn mark(ground: &Ground, recipe: &Recipe) -> String {
         hash.update(format!("{rows:?}"));
     }
     hex::encode(&hash.finalize()[..8])
-}
-
-/// What earlier trainings say of the validation and the unlabelled samples.
-async fn hear(
-    services: &Services,
-    dataset: Uuid,
-    trainings: &[Uuid],
-    ground: &Ground,
-) -> Result<Heard, JobError> {
-    let rows = &ground.rows;
-    let asked: Vec<i64> =
-        rows.valid.iter().chain(&rows.unlabelled).map(|&i| ground.material.ids[i]).collect();
-    let mut heard = Heard { families: Vec::new(), probabilities: Vec::new() };
-    for &id in trainings {
-        let training = services.store.training(dataset, id).await?;
-        let broke = |why: &dyn std::fmt::Display| JobError::failed("teacher", &[("id", &id), ("why", why)]);
-        let model = served(services, &training).await.map_err(|e| broke(&e))?;
-        if model.classes != ground.classes.ids {
-            return Err(JobError::failed("teacher_classes", &[("id", &id)]));
-        }
-        heard.probabilities.extend(model.each(services, dataset, &asked).await?);
-        for file in &training.models.0 {
-            let family = file.recipe.pointer("/network/family").cloned().unwrap_or_default();
-            heard.families.push(serde_json::from_value(family).unwrap_or_default());
-        }
-    }
-    Ok(heard)
 }
 
 #[cfg(test)]

@@ -29,7 +29,9 @@ pub(super) enum Aims<'a> {
 #[derive(Clone, Debug)]
 pub(in crate::jobs) struct Classes {
     pub(in crate::jobs) ids: Vec<String>,
+    /// The level-1 node of each, as its place in `nodes`.
     pub(in crate::jobs) roots: Vec<usize>,
+    pub(in crate::jobs) nodes: Vec<String>,
 }
 
 /// A fitted model and the recipe that it was fitted by, without what the data do not have.

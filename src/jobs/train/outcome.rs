@@ -112,6 +112,7 @@ pub(super) fn of(
         metrics: &all,
         classes: &classes.ids,
         roots,
+        nodes: &classes.nodes,
         support: support(rows, y, k),
     };
     let judged = judge(&answers, scanned).map_err(|e| failed(&e))?;

@@ -2,14 +2,17 @@
 
 use ndarray::{Array2, ArrayView2, Axis, concatenate};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
+use super::Ground;
 use super::material::Material;
 use super::model::{Aims, Classes, Lesson, Member};
 use super::plan::{Plan, Teachers, steps};
 use super::split::Rows;
 use super::watch::Watch;
 use crate::domain::Note;
-use crate::jobs::JobError;
+use crate::jobs::predict::served;
+use crate::jobs::{JobError, Services};
 use crate::train::ensemble::{blend, diversity, fit_weights};
 use crate::train::linear::argmax_rows;
 use crate::train::pseudo::{Judged, Teaching, judged, targets, top_up};
@@ -32,6 +35,36 @@ pub(super) struct School<'a> {
 pub(super) struct Heard {
     pub(super) families: Vec<Family>,
     pub(super) probabilities: Vec<Array2<f32>>,
+}
+
+impl Heard {
+    /// What earlier trainings say of the validation and the unlabelled samples.
+    pub(super) async fn ask(
+        services: &Services,
+        dataset: Uuid,
+        trainings: &[Uuid],
+        ground: &Ground,
+    ) -> Result<Self, JobError> {
+        let rows = &ground.rows;
+        let asked: Vec<i64> =
+            rows.valid.iter().chain(&rows.unlabelled).map(|&i| ground.material.ids[i]).collect();
+        let mut heard = Self { families: Vec::new(), probabilities: Vec::new() };
+        for &id in trainings {
+            let training = services.store.training(dataset, id).await?;
+            let broke =
+                |why: &dyn std::fmt::Display| JobError::failed("teacher", &[("id", &id), ("why", why)]);
+            let model = served(services, &training).await.map_err(|e| broke(&e))?;
+            if model.classes != ground.classes.ids {
+                return Err(JobError::failed("teacher_classes", &[("id", &id)]));
+            }
+            heard.probabilities.extend(model.each(services, dataset, &asked).await?);
+            for file in &training.models.0 {
+                let family = file.recipe.pointer("/network/family").cloned().unwrap_or_default();
+                heard.families.push(serde_json::from_value(family).unwrap_or_default());
+            }
+        }
+        Ok(heard)
+    }
 }
 
 /// The models that are kept, with their weights in the average, and what happened on the way.

@@ -47,13 +47,14 @@ pub(super) struct CurveView {
 pub(super) struct Line {
     pub(super) points: String,
     pub(super) title: String,
-    /// The ends of its upright axis, and how many epochs its level one has.
+    /// The ends of its upright axis, and how many values its level one has.
     pub(super) low: String,
     pub(super) high: String,
-    pub(super) epochs: String,
+    pub(super) steps: String,
 }
 
-fn line(page: &Reader, key: &str, values: &[f64]) -> Line {
+/// `values` in their order, at even steps; the sentence `key` says the first and the last.
+pub(super) fn line(page: &Reader, key: &str, values: &[f64]) -> Line {
     let (Some(first), Some(last)) = (values.first(), values.last()) else {
         return Line::default();
     };
@@ -69,7 +70,7 @@ fn line(page: &Reader, key: &str, values: &[f64]) -> Line {
         title: page.lang.fill(key, &[("first", &figure(*first)), ("last", &figure(*last))]),
         low: figure(low),
         high: figure(high),
-        epochs: page.lang.number(i64::try_from(values.len()).unwrap_or(i64::MAX)),
+        steps: page.lang.number(i64::try_from(values.len()).unwrap_or(i64::MAX)),
     }
 }
 

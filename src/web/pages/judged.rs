@@ -1,6 +1,10 @@
 //! What a training's answers on held-out samples say, as parts of its page: scores with intervals, calibration,
 //! what is taken for what, thresholds, errors by cause. Cells and causes lead to the grid of their samples.
 
+mod matrix;
+pub(super) mod over_rounds;
+
+use self::matrix::MatrixView;
 use super::Reader;
 use super::names::{ClassName, score};
 use crate::domain::Taxonomy;
@@ -20,6 +24,8 @@ pub(super) struct JudgedView {
     pub(super) bins: Vec<BinView>,
     /// Right answers, and wrong ones within and across level-1 classes.
     pub(super) levels: String,
+    /// Between level-1 classes.
+    pub(super) matrix: Option<MatrixView>,
     pub(super) cells: Vec<CellView>,
     pub(super) classes: Vec<ClassView>,
     pub(super) cases: Vec<CaseView>,
@@ -106,6 +112,7 @@ pub(super) fn view(
                 ("cross", &number(r.confusion.cross_parent)),
             ],
         ),
+        matrix: matrix::view(page, taxonomy, &r.confusion.nodes, dataset_href),
         cells: r
             .confusion
             .cells

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::curves::{self, CurveView};
 use super::error::PageError;
+use super::judged::over_rounds::{self, OverRoundsView};
 use super::judged::{self, JudgedView};
 use super::ledger::measured;
 use super::models::{self, BundleView, ModelsView};
@@ -22,6 +23,8 @@ use crate::store::StoreError;
 use crate::store::trainings::Training;
 
 const PAIRS_SHOWN: usize = 20;
+/// Rounds that are looked through for errors by cause.
+const ROUNDS: i64 = 200;
 /// The challenge's four figures and their mean, as `train::Metrics` names them.
 const SCORES: [&str; 5] = ["mean_f1", "l1_micro_f1", "l1_macro_f1", "l2_micro_f1", "l2_macro_f1"];
 
@@ -57,6 +60,8 @@ pub(super) struct TrainingPage {
     pub(super) curves: Vec<CurveView>,
     /// What its answers say; none of a training of an older version.
     pub(super) judged: Option<JudgedView>,
+    /// Errors by cause of all rounds.
+    pub(super) over_rounds: Option<OverRoundsView>,
 }
 
 pub(super) struct ScoreView {
@@ -232,8 +237,10 @@ pub(super) async fn show(
     let href = address::dataset(&dataset.name);
     let judged =
         report.map(|r| judged::view(&page, &taxonomy, &r, earlier.as_ref(), &href, &training.id.to_string()));
+    let rounds = store.rounds(dataset.id, ROUNDS).await?;
+    let over_rounds = over_rounds::view(&page, &rounds, &href);
     let shown = view(page, &dataset.name, &taxonomy, &training, before.as_ref(), gain);
-    render(&TrainingPage { curves, judged, ..shown })
+    render(&TrainingPage { curves, judged, over_rounds, ..shown })
 }
 
 pub(super) fn view(
@@ -269,6 +276,7 @@ pub(super) fn view(
         models: models::view(&page, t, &href),
         curves: Vec::new(),
         judged: None,
+        over_rounds: None,
         dataset: dataset.to_owned(),
         dataset_href: href,
         page,

@@ -55,6 +55,7 @@ pub(super) fn pages(lang: &str, theme: &str) -> Vec<(&'static str, String)> {
         corrections: 71,
         training_id: Some(Uuid::nil()),
         mean_f1: Some(0.8201),
+        bad_cases: None,
     };
     let snapshot = Snapshot {
         id: "9f2c4b1d00aa77e1".into(),

@@ -1,7 +1,8 @@
 //! The pages of trainings, of the ledger and of what to do next.
 
 use super::*;
-use crate::domain::{Change, Gain, Over, Step};
+use crate::domain::{BadCase, BadCases, CaseCount, Change, Gain, Over, Step};
+use crate::jobs::judge::{Confusion, NodeCell, TrainingReport};
 use crate::jobs::next::{Action, ActionKind, NextReport, Predicted, Record};
 use crate::store::Page;
 use crate::store::ledger::{Correction, Entry, Move};
@@ -83,6 +84,32 @@ fn next_report() -> NextReport {
     }
 }
 
+fn round(number: i64, errors: Option<u64>) -> Round {
+    let causes = |errors: u64| {
+        let count = |case: BadCase| CaseCount {
+            case,
+            main: if case == BadCase::LabelError { errors } else { 0 },
+            any: if case == BadCase::LabelError { errors } else { 0 },
+            selection: (case == BadCase::LabelError).then(|| Uuid::from_u128(number as u128)),
+        };
+        let causes = BadCase::ALL.into_iter().map(count).collect();
+        BadCases { n: 618, errors: errors + 7, unexplained: 7, causes }
+    };
+    Round {
+        number,
+        scan_id: Uuid::nil(),
+        snapshot_id: "9f2c4b1d00aa77".into(),
+        scanned_at: at(11),
+        n_samples: 3_088,
+        n_flagged: 214,
+        reviews: 500,
+        corrections: 131,
+        training_id: Some(Uuid::from_u128(2)),
+        mean_f1: Some(0.83),
+        bad_cases: errors.map(|e| sqlx::types::Json(causes(e))),
+    }
+}
+
 fn told(page: &Reader, line: Option<Entry>, epochs: i32) -> report::Told {
     let points: Vec<CurvePoint> = (0..epochs)
         .map(|epoch| CurvePoint {
@@ -102,18 +129,7 @@ fn told(page: &Reader, line: Option<Entry>, epochs: i32) -> report::Told {
         poster_blob: None,
     };
     report::Told {
-        round: Round {
-            number: 3,
-            scan_id: Uuid::nil(),
-            snapshot_id: "9f2c4b1d00aa77".into(),
-            scanned_at: at(11),
-            n_samples: 3_088,
-            n_flagged: 214,
-            reviews: 500,
-            corrections: 131,
-            training_id: Some(Uuid::from_u128(2)),
-            mean_f1: Some(0.83),
-        },
+        round: round(3, None),
         scan: scan(),
         moves: vec![Move { from: fixed.from.clone(), to: fixed.to.clone(), n: 61 }],
         fixed: vec![(fixed, None)],
@@ -192,4 +208,67 @@ fn a_report_leads_with_what_the_round_gained_then_says_why_and_draws_the_epochs(
     let unmeasured = report_in("en", Some(Entry { measured: None, ..ledger_lines().remove(1) }), 0);
     assert!(unmeasured.contains("Not measured") && unmeasured.contains("no epochs"), "{unmeasured}");
     assert!(report_in("en", Some(ledger_lines().remove(2)), 0).contains("This is the first training"));
+}
+
+fn judged_page(lang: &str, rounds: &[Round], nodes: &[(&str, &str, u64, u64)]) -> String {
+    let (page, t) = (reader(lang, "light", HREF), taxonomy());
+    let cell = |&(truth, predicted, count, wrong): &(&str, &str, u64, u64)| NodeCell {
+        truth: truth.into(),
+        predicted: predicted.into(),
+        count,
+        wrong,
+        selection: (wrong > 0).then(|| Uuid::from_u128(u128::from(wrong))),
+    };
+    let report = TrainingReport {
+        verified: None,
+        unverified: None,
+        noise: None,
+        calibration: serde_json::from_value(json!({"n": 618, "ece": 0.1, "largest_gap": 0.2, "overconfidence": 0.0, "brier": 0.3, "log_loss": 0.5, "bins": []}))
+            .unwrap(),
+        curves: vec![],
+        confusion: Confusion { nodes: nodes.iter().map(cell).collect(), ..Confusion::default() },
+        bad_cases: vec![],
+        unexplained: 0,
+    };
+    let judged = judged::view(&page, &t, &report, None, HREF, "x");
+    let over_rounds = judged::over_rounds::view(&page, rounds, HREF);
+    let shown = training::view(page, NAME, &t, &training(2, 0.0123), None, None);
+    html(&training::TrainingPage { judged: Some(judged), over_rounds, ..shown })
+}
+
+#[test]
+fn errors_by_cause_are_shown_for_every_round_that_counted_them() {
+    // newest first, as they come; the second has a training of an older version
+    let rounds = [round(4, Some(8)), round(3, Some(31)), round(2, None), round(1, Some(90))];
+    for (lang, words) in [("en", "round by round"), ("zh-CN", "各轮的错误原因")] {
+        let page = judged_page(lang, &rounds, &[]);
+        let table = &page[page.find(words).unwrap_or_else(|| panic!("{page}"))..];
+        let places: Vec<usize> = [1u128, 3, 4]
+            .iter()
+            .map(|n| table.find(&format!("grid?selection={}", Uuid::from_u128(*n))).unwrap())
+            .collect();
+        assert!(places.is_sorted(), "from the oldest to the newest");
+        assert!(table.contains(">90<") && table.contains(">31<") && table.contains(">97<"), "{table}");
+        assert!(table.contains("<polyline points=\"0.0,"), "{table}");
+    }
+    assert!(!judged_page("en", &rounds[..1], &[]).contains("round by round"), "one round is no comparison");
+}
+
+#[test]
+fn level_one_classes_are_a_picture_whose_squares_lead_to_their_errors() {
+    let nodes = [("skate", "skate", 90, 14), ("skate", "robots", 10, 10), ("robots", "robots", 70, 0)];
+    let page = judged_page("en", &[], &nodes);
+    let picture = &page[page.find("class=\"matrix\"").unwrap_or_else(|| panic!("{page}"))..];
+    let picture = &picture[..picture.find("</svg>").unwrap()];
+    assert_eq!((picture.matches("<rect").count(), picture.matches("<a href").count()), (3, 2), "{picture}");
+    assert!(picture.contains("Skateboarding taken for Robots: 10 (10"), "{picture}");
+    assert!(picture.contains("14 of them the wrong class within it"), "{picture}");
+    // half as likely is more than half as deep: sqrt(0.1) = 0.32
+    assert!(
+        picture.contains("fill-opacity=\"0.32\"") && picture.contains("fill-opacity=\"1.00\""),
+        "{picture}"
+    );
+    assert!(!judged_page("en", &[], &nodes[..1]).contains("class=\"matrix\""), "one class is no picture");
+    let chinese = judged_page("zh-CN", &[], &nodes);
+    assert!(chinese.contains("滑板 被认作 机器人：10 个"), "{chinese}");
 }
