@@ -107,7 +107,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fit(
             &recipe,
             &task,
-            &Data { train, valid: of(&[]), unlabelled: None, start: None },
+            &Data { train, valid: of(&[]), unlabelled: None, start: None, token_vectors: None },
             &mut Print { began: cpu_seconds() },
         )?;
     }

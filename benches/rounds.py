@@ -36,6 +36,7 @@ hidden = 128
 count = 0
 [text]
 unit = "{unit}"
+tokens_from = "{tokens}"
 title = 32
 asr = 0
 ocr = 0
@@ -63,11 +64,12 @@ learning_rate = 0.001
 """
 
 
-def network(family, epochs, seeds=(0,)):
+def network(family, epochs, seeds=(0,), unit=None, tokens="random"):
     if family == "mlp":
         return f"seeds = {list(seeds)}\n" + MLP.format(epochs=epochs)
-    unit = "char" if family == "single" else "word"
-    return f"seeds = {list(seeds)}\n" + NETWORK.format(family=family, unit=unit, epochs=epochs)
+    unit = unit or ("char" if family == "single" else "word")
+    text = NETWORK.format(family=family, unit=unit, tokens=tokens, epochs=epochs)
+    return f"seeds = {list(seeds)}\n" + text
 
 
 def draw(rows, parents, given, seed):
@@ -135,6 +137,7 @@ def main():
     parser.add_argument("--budget", type=float, default=0.2, help="share of the training samples that is reviewed")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--tokens", action="store_true", help="only what tokens gain by starting from the encoder")
     given = parser.parse_args()
     api = Tamis(given.url)
     with open(given.titles, encoding="utf-8") as file:
@@ -160,6 +163,12 @@ def main():
                 print(f"seed {seed}  {step:40} mean F1 {m['mean_f1']:.4f}  {time.monotonic() - began:6.0f} s", flush=True)
                 return result["training_id"]
 
+            if given.tokens:
+                for unit in ("char", "word"):
+                    for tokens in ("random", "encoder"):
+                        recipe = network("single", given.epochs, unit=unit, tokens=tokens)
+                        run(f"single, {unit}s, {kind} labels, tokens from {tokens}", "trainings", {"recipe": recipe})
+                continue
             if kind == "clean":
                 run("head on clean labels", "trainings", {"recipe": "quick"})
                 for family in ("mlp", "single"):

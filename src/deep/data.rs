@@ -55,6 +55,9 @@ pub struct Data<'a> {
     pub unlabelled: Option<Examples<'a>>,
     /// Weights to go on from, of the same recipe and task.
     pub start: Option<&'a crate::Weights>,
+    /// First vectors of the tokens, (vocabulary, network.dim); rows of zeros are drawn. Read with `text.tokens_from =
+    /// "encoder"`, where the training does not go on from other weights.
+    pub token_vectors: Option<ArrayView2<'a, f32>>,
 }
 
 /// What is to be told apart, and how wide the inputs are.

@@ -114,7 +114,13 @@ impl Set {
 
     /// Nothing to stop by.
     pub(crate) fn alone(&self) -> Data<'_> {
-        Data { train: self.examples(), valid: self.with(&[]), unlabelled: None, start: None }
+        Data {
+            train: self.examples(),
+            valid: self.with(&[]),
+            unlabelled: None,
+            start: None,
+            token_vectors: None,
+        }
     }
 }
 

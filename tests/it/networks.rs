@@ -456,3 +456,38 @@ async fn a_trainings_errors_are_sorted_and_each_kind_leads_to_its_samples() {
     let found = case(&app.get_json(&path).await);
     assert!(behind(&found["selection"]).await.contains(&odd), "s{odd}: {found}");
 }
+
+#[tokio::test]
+async fn tokens_start_from_the_sentence_encoder_or_the_recipes_key_is_named() {
+    let recipe = small("single", "").replace("title = 8", "title = 8\ntokens_from = \"encoder\"");
+    let mut app = TestApp::with(|c| c.encode.text = String::new()).await;
+    app.work();
+    let dataset = told_by_title(&app).await;
+    let args = TrainArgs { recipe: Some(recipe.clone()), ..Default::default() };
+    let id = app.services.enqueue_train(dataset, &args).await.unwrap();
+    let job = app.ended(id).await;
+    assert_eq!(job.state, JobState::Failed);
+    let why = app.get_json(&format!("/api/v1/jobs/{id}")).await.to_string();
+    assert!(why.contains("recipe_needs_encoder") || why.contains("text.tokens_from"), "{why}");
+
+    let app = TestApp::working().await;
+    let dataset = told_by_title(&app).await;
+    let few = recipe.replace("epochs = 30", "epochs = 2");
+    let mut files = Vec::new();
+    for recipe in [&few.replace("\ntokens_from = \"encoder\"", ""), &few, &few] {
+        let done = trained(&app, dataset, recipe).await;
+        same_in_onnx(&done["metrics"]);
+        let path =
+            format!("/api/v1/datasets/d/trainings/{}/model.onnx", done["training_id"].as_str().unwrap());
+        files.push(app.get(&path).await.bytes);
+        if !app.get_json("/api/v1/datasets/d/embeddings").await.to_string().contains("use-multilingual") {
+            eprintln!("no sentence encoder is installed: tokens were not started from it");
+            return;
+        }
+    }
+    assert!(files[1] == files[2], "the vectors that were kept are those that were encoded");
+    assert!(files[0] != files[1]);
+    let kept = app.state.path().join("blobs/fitted").join(dataset.simple().to_string()).join("tokens");
+    assert_eq!(std::fs::read_dir(kept).unwrap().count(), 1, "one vocabulary, encoded once");
+    assert!(trained(&app, dataset, &recipe).await["metrics"]["mean_f1"].as_f64().unwrap() > 0.95);
+}

@@ -1,10 +1,10 @@
 //! What a training begins with: first weights, the inputs' mean and scale, weights of rows, rows of an epoch.
 
-use ndarray::Array1;
+use ndarray::{Array1, ArrayView2};
 use rand::Rng as _;
 use tamis_core::arrays::rng;
 use tamis_core::train::balance::{TIERS, boosts, damped_weights, oversampled};
-use tamis_core::train::recipe::{Loss, LossKind, Recipe};
+use tamis_core::train::recipe::{Loss, LossKind, Recipe, TokensFrom};
 
 use super::Trainer;
 use crate::FitError;
@@ -37,7 +37,7 @@ impl<'a, 'd> Trainer<'a, 'd> {
         }
         let weights = match data.start {
             Some(start) => Fitted::from_weights(recipe, task, start.clone())?.weights().clone(),
-            None => first_weights(recipe, task, &data.train)?,
+            None => first_weights(recipe, task, data)?,
         };
         let (labels, counts) = labels(&data.train, k);
         let mut trainer = Self {
@@ -71,7 +71,7 @@ impl<'a, 'd> Trainer<'a, 'd> {
         let t = self.task;
         let rest = self.data.unlabelled.as_ref().map_or(0, Examples::rows);
         format!(
-            "{}\nrows {} {rest} {}\nwidths {} {} {} {}\nstart {}",
+            "{}\nrows {} {rest} {}\nwidths {} {} {} {}\nstart {}{}",
             self.recipe.to_toml(),
             self.data.train.rows(),
             self.data.valid.rows(),
@@ -80,6 +80,7 @@ impl<'a, 'd> Trainer<'a, 'd> {
             t.frame_dim,
             t.vocabulary,
             self.data.start.is_some(),
+            token_mark(self.recipe, self.data),
         )
     }
 
@@ -137,7 +138,23 @@ fn epoch_rows(recipe: &Recipe, labels: &[usize], counts: &[u64]) -> Vec<usize> {
     oversampled(labels, counts, &TIERS).into_iter().map(|row| row as usize).collect()
 }
 
-fn first_weights(recipe: &Recipe, task: &Task, train: &Examples<'_>) -> Result<Weights, FitError> {
+/// The vectors that the recipe's tokens start as.
+fn token_vectors<'a>(recipe: &Recipe, data: &'a Data<'_>) -> Option<&'a ArrayView2<'a, f32>> {
+    let read = recipe.text.tokens_from == TokensFrom::Encoder && is_sequence(recipe) && data.start.is_none();
+    data.token_vectors.as_ref().filter(|_| read)
+}
+
+/// A checkpoint with other first vectors is of another training (FNV-1a of their bits).
+fn token_mark(recipe: &Recipe, data: &Data<'_>) -> String {
+    let hash = |v: &ArrayView2<'_, f32>| {
+        v.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, x| {
+            (h ^ u64::from(x.to_bits())).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    token_vectors(recipe, data).map_or_else(String::new, |v| format!("\ntokens {:x}", hash(v)))
+}
+
+fn first_weights(recipe: &Recipe, task: &Task, data: &Data<'_>) -> Result<Weights, FitError> {
     let mut rng = rng(recipe.seeds[0]);
     let mut weights = Weights::new();
     for (name, (shape, first)) in layout(recipe, task) {
@@ -156,7 +173,27 @@ fn first_weights(recipe: &Recipe, task: &Task, train: &Examples<'_>) -> Result<W
         };
         weights.insert(name, Weight { shape, values });
     }
-    if let Some((mean, scale)) = input_scale(recipe, task, train)? {
+    if let Some(embed) = weights.get_mut("text.embed.weight")
+        && recipe.text.tokens_from == TokensFrom::Encoder
+    {
+        let given = token_vectors(recipe, data).ok_or(FitError::Missing("first vectors of the tokens"))?;
+        let width = recipe.network.dim;
+        for (what, got, want) in [
+            ("rows of the tokens' vectors", given.nrows(), task.vocabulary),
+            ("columns of the tokens' vectors", given.ncols(), width),
+        ] {
+            if got != want {
+                return Err(FitError::Shape { what, got, want });
+            }
+        }
+        // drawn before, and drawn still where nothing is known: so all other weights are those without them
+        for (row, own) in given.rows().into_iter().zip(embed.values.chunks_exact_mut(width)) {
+            if row.iter().any(|v| *v != 0.0) {
+                row.iter().zip(own).for_each(|(v, o)| *o = *v);
+            }
+        }
+    }
+    if let Some((mean, scale)) = input_scale(recipe, task, &data.train)? {
         weights.get_mut("input.mean").expect("in the layout").values = mean;
         weights.get_mut("input.scale").expect("in the layout").values = scale;
     }

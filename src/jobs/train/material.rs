@@ -8,12 +8,14 @@ use ndarray::{Array2, Axis};
 use tamis_deep::{Examples, FrameSource, State, Targets};
 use uuid::Uuid;
 
+use super::token_vectors;
 use crate::exchange::frame_file::{FrameFile, FrameFileWriter};
 use crate::jobs::inputs::{self, Inputs, TextReads};
+use crate::jobs::progress::Progress;
 use crate::jobs::vectors::{self, Block, Features};
 use crate::jobs::{JobError, Services};
-use crate::train::recipe::Family;
-use crate::train::text::Tokens;
+use crate::train::recipe::{Family, TokensFrom};
+use crate::train::text::{Tokens, start_vectors};
 use crate::train::{Budget, Recipe, Unit};
 
 /// Rows are samples in the order of `ids`.
@@ -22,6 +24,8 @@ pub(super) struct Material {
     pub(super) pooled: Features,
     frames: Option<(Block, FrameFile)>,
     texts: Vec<Text>,
+    /// Of the vocabulary of each unit that starts from them, see `token_vectors`.
+    token_vectors: Vec<(Unit, Array2<f32>)>,
     pub(super) evidence: Evidence,
 }
 
@@ -82,13 +86,45 @@ impl Material {
             let tokens = inputs::tokens(services, dataset, &ids, &reads).await?;
             texts.push(Text { unit, reads, tokens });
         }
-        Ok(Self { ids, pooled, frames, texts, evidence: Evidence::default() })
+        Ok(Self { ids, pooled, frames, texts, token_vectors: Vec::new(), evidence: Evidence::default() })
+    }
+
+    /// Asks the text encoder for what the recipes' tokens start as.
+    pub(super) async fn ask_tokens(
+        &mut self,
+        services: &Services,
+        dataset: Uuid,
+        recipes: &[&Recipe],
+        progress: &Progress,
+    ) -> Result<(), JobError> {
+        let wanted = |unit| {
+            let reads = |r: &&&Recipe| is_sequence(r) && r.text.unit == unit;
+            recipes.iter().filter(reads).any(|r| r.text.tokens_from == TokensFrom::Encoder)
+        };
+        for unit in [Unit::Char, Unit::Word].into_iter().filter(|u| wanted(*u)) {
+            // budgets share the vocabulary of their unit
+            if let Some(text) = self.texts.iter().find(|t| t.unit == unit) {
+                let vectors = token_vectors::of(services, dataset, &text.reads.vocabulary, progress).await?;
+                self.token_vectors.push((unit, vectors));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the recipe's tokens start as, (vocabulary, network.dim); none for recipes that draw them.
+    pub(super) fn first_tokens(&self, recipe: &Recipe) -> Option<Array2<f32>> {
+        if !is_sequence(recipe) || recipe.text.tokens_from == TokensFrom::Random {
+            return None;
+        }
+        let (_, encoded) = self.token_vectors.iter().find(|(unit, _)| *unit == recipe.text.unit)?;
+        Some(start_vectors(encoded.view(), recipe.network.dim, recipe.seeds[0]))
     }
 
     /// Bytes held for all rows.
     pub(super) fn bytes(&self) -> u64 {
+        let encoded: usize = self.token_vectors.iter().map(|(_, v)| v.len()).sum();
         let tokens: usize = self.texts.iter().flat_map(|t| &t.tokens).map(|t| 48 + 5 * t.ids.len()).sum();
-        (4 * self.pooled.matrix.len() + tokens + 20 * self.ids.len()) as u64
+        (4 * (self.pooled.matrix.len() + encoded) + tokens + 20 * self.ids.len()) as u64
     }
 
     /// The recipe without what nobody has: frames where there are none, with the objectives that need them.

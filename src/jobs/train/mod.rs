@@ -11,6 +11,7 @@ mod outcome;
 mod plan;
 mod school;
 mod split;
+mod token_vectors;
 mod told;
 mod watch;
 
@@ -178,6 +179,7 @@ impl Ground {
         let seen: Vec<i64> = (0..ids.len()).filter(|i| !held.contains(i)).map(|i| ids[i]).collect();
         let mut material =
             Material::load(services, dataset, ids, pooled, &seen, recipes, scratch.path()).await?;
+        material.ask_tokens(services, dataset, recipes, progress).await?;
         if recipes.iter().any(|r| evidence::is_read(r)) {
             let (n, k) = (labelled.ids.len(), labelled.n_classes);
             material.evidence = evidence::of(services, dataset, &material.ids, n, &known.verified, k).await?;

@@ -245,11 +245,14 @@ fn network(
         Aims::Labels(_) => Targets::Hard(&y),
         Aims::Soft(p) => Targets::Soft(p.view()),
     };
+    // a training that goes on has them
+    let tokens = if lesson.start.is_some() { None } else { material.first_tokens(recipe) };
     let data = Data {
         train: train.examples(targets),
         valid: valid.examples(Targets::Hard(&valid_y)),
         unlabelled: more.as_ref().map(|m| m.examples(Targets::Hard(&none))),
         start: lesson.start,
+        token_vectors: tokens.as_ref().map(|t| t.view()),
     };
     let task = task(material, recipe, classes);
     match tamis_deep::fit(recipe, &task, &data, hooks) {

@@ -112,6 +112,7 @@ const KEYS: &[(&str, &str, Kind, When)] = &[
     ("text", "asr", Whole(0, 512), When::Sequence),
     ("text", "ocr", Whole(0, 512), When::Sequence),
     ("text", "field_dropout", Number(0.0, 0.9, true), When::Sequence),
+    ("text", "tokens_from", OneOf(&["random", "encoder"]), When::Sequence),
     ("loss", "kind", OneOf(LOSSES), When::Gradient),
     ("loss", "smoothing", Number(0.0, 0.9, true), When::Smoothed),
     ("loss", "q", Number(0.0, 1.0, false), When::Loss(LossKind::Gce, LossKind::ThreeState)),

@@ -73,6 +73,17 @@ impl Default for Frames {
     }
 }
 
+/// What the vectors of tokens start as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokensFrom {
+    /// Drawn by the seed.
+    #[default]
+    Random,
+    /// The text encoder's vectors of the tokens' own texts, projected to the network's width.
+    Encoder,
+}
+
 /// Tokens read of each field; 0 leaves a field out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,11 +95,21 @@ pub struct Text {
     pub ocr: usize,
     /// Chance that a field (all frames, title, ASR or OCR) of a sample is hidden in a training step.
     pub field_dropout: f32,
+    /// What the vectors of tokens start as; they are trained all the same.
+    #[serde(default)]
+    pub tokens_from: TokensFrom,
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self { unit: Unit::Char, title: 32, asr: 32, ocr: 32, field_dropout: 0.0 }
+        Self {
+            unit: Unit::Char,
+            title: 32,
+            asr: 32,
+            ocr: 32,
+            field_dropout: 0.0,
+            tokens_from: TokensFrom::Random,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rules of a recipe that more than one key takes part in.
 
 use super::keys::{Fault, fault};
-use super::parts::{Family, LossKind, StageKind};
+use super::parts::{Family, LossKind, StageKind, TokensFrom};
 use super::{PRESETS, Recipe};
 
 /// Rules between keys.
@@ -21,6 +21,11 @@ pub(super) fn together(r: &Recipe) -> Vec<Fault> {
             "must be a multiple of network.heads",
         );
         must(r.frames.count + text > 0, "frames.count", "and all of text's budgets are 0: nothing to read");
+        must(
+            r.text.tokens_from == TokensFrom::Random || text > 0,
+            "text.tokens_from",
+            "needs text: all of its budgets are 0",
+        );
         let a = &r.auxiliary;
         let any = a.mlm + a.mfm + a.vtm + a.contrastive > 0.0;
         must(a.pretrain_epochs == 0 || any, "auxiliary.pretrain_epochs", "needs the weight of an objective");

@@ -84,6 +84,18 @@ fn errors_name_section_and_key() {
         ("[network]\nfamily = \"mlp\"\n[loss]\nkind = \"elr\"\nbeta = 1", "loss.beta must be below 1"),
         ("[network]\nfamily = \"dual\"\n[auxiliary]\npretrain_epochs = 2", "auxiliary.pretrain_epochs needs"),
         ("[network]\nfamily = \"dual\"\n[frames]\ncount = 0\n[auxiliary]\nvtm = 1", "auxiliary.vtm needs"),
+        (
+            "[network]\nfamily = \"single\"\n[text]\ntokens_from = \"word2vec\"",
+            "text.tokens_from must be one of \"random\", \"encoder\"",
+        ),
+        (
+            "[network]\nfamily = \"single\"\n[text]\ntitle = 0\nasr = 0\nocr = 0\ntokens_from = \"encoder\"",
+            "text.tokens_from needs text",
+        ),
+        (
+            "[network]\nfamily = \"mlp\"\n[text]\ntokens_from = \"encoder\"",
+            "text.tokens_from does nothing with network.family = \"mlp\"",
+        ),
         ("[distil]\nrounds = 2", "distil.rounds does nothing without stages"),
         ("[[member]]\nrecipe = \"ensemble\"", "member.recipe names \"ensemble\""),
         ("[[member]]\nrecipe = \"winner\"", "member.recipe names \"winner\""),

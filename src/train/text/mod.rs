@@ -5,12 +5,14 @@
 //! `encode::cut_words`); the order of the fields is title, ASR, OCR everywhere.
 
 mod budget;
+mod start;
 mod vocabulary;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::budget::Budget;
+pub use self::start::start_vectors;
 pub use self::vocabulary::{CLS, Counter, MASK, PAD, SEP, SPECIALS, UNKNOWN, Vocabulary, VocabularyError};
 
 /// What one token is.
