@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::Recipe;
 use super::keys::applying;
-use super::parts::Family;
+use super::parts::{Family, TokensFrom};
 
 /// A recipe that differs in one setting.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,10 @@ impl Recipe {
         if let Some(unit) = get(&table, "text", "unit").and_then(Value::as_str) {
             let other = if unit == "char" { "word" } else { "char" };
             found.extend(set(&table, "text", "unit", Value::String(other.into())));
+        }
+        // not the other way round: not every machine has the encoder, and one run without it would end them all
+        if self.text.tokens_from == TokensFrom::Encoder {
+            found.extend(set(&table, "text", "tokens_from", Value::String("random".into())));
         }
         if let Some(kind) = get(&table, "loss", "kind").and_then(Value::as_str) {
             let others: &[&str] = if kind == "ce" { &["gce", "sce", "elr"] } else { &["ce"] };
@@ -177,6 +181,10 @@ mod tests {
         let gce = Recipe::parse("[network]\nfamily = \"mlp\"\n[loss]\nkind = \"gce\"\nq = 0.5").unwrap();
         let back = gce.switches().into_iter().find(|s| s.key == "loss.kind").unwrap();
         assert_eq!((back.to.as_str(), back.recipe.loss.q), ("\"ce\"", 0.7));
+        let text = "[network]\nfamily = \"single\"\n[text]\ntokens_from = ";
+        let of = |from: &str| Recipe::parse(&format!("{text}\"{from}\"")).unwrap().switches();
+        let tokens = |from: &str| of(from).into_iter().find(|s| s.key == "text.tokens_from").map(|s| s.to);
+        assert_eq!((tokens("encoder").as_deref(), tokens("random")), (Some("\"random\""), None));
         assert_eq!(Recipe::preset("ensemble").unwrap().switches().len(), 2);
         assert!(Recipe::preset("winner").unwrap().switches().is_empty());
     }
