@@ -86,6 +86,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 valid: Examples { dense: Some(dense.slice(ndarray::s![..0, ..])), ..of(&[]) },
                 unlabelled: None,
                 start: None,
+                token_vectors: None,
             },
             &mut Print { began: cpu_seconds() },
         )?;
