@@ -136,11 +136,12 @@ class Server:
         return total
 
     def sql(self, psql, text):
+        """What psql prints of it, without headings."""
         (pid_file,) = self.state.rglob("postmaster.pid")
         lines = pid_file.read_text().splitlines()
         env = {**os.environ, "PGPASSWORD": (self.state / "postgres" / "password").read_text().strip()}
-        command = [psql, "-h", lines[4], "-p", lines[3], "-U", "tamis", "-d", "tamis", "-q", "-v", "ON_ERROR_STOP=1"]
-        subprocess.run(command, input=text, text=True, env=env, check=True, stdout=subprocess.DEVNULL)
+        command = [psql, "-h", lines[4], "-p", lines[3], "-U", "tamis", "-d", "tamis", "-qAt", "-v", "ON_ERROR_STOP=1"]
+        return subprocess.run(command, input=text, text=True, env=env, check=True, stdout=subprocess.PIPE).stdout.strip()
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)

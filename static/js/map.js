@@ -5,7 +5,7 @@ import { onKey } from "./keys.js";
 import { count, number, t } from "./messages.js";
 import { jobLine } from "./progress.js";
 import { renderer } from "./map_canvas.js";
-import { Cells, readMarks, readPoints, unknown } from "./map_points.js";
+import { Cells, readMarks, readPoints, scattered, unknown } from "./map_points.js";
 
 const root = document.getElementById("map-page");
 const { api, dataset, map } = root.dataset;
@@ -23,6 +23,10 @@ const RAMP = {
 const STATUS = ["open", "kept", "relabelled", "unsure", "other", "excluded"];
 const STATUS_COLOUR = [null, "#0072b2", "#009e73", "#e69f00", "#cc79a7", "#d55e00"];
 const MOST_ZOOM = 400;
+// of a frame while the map moves: longer, and fewer points are drawn; shorter, and more
+const [TOO_LONG_MS, WELL_MS] = [45, 22];
+const FEWEST = 20000;
+const RESTS_MS = 160;
 
 const dark = () => getComputedStyle(document.documentElement).colorScheme.includes("dark") && (document.documentElement.dataset.theme === "dark" || matchMedia("(prefers-color-scheme: dark)").matches);
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
@@ -54,7 +58,7 @@ async function begin() {
     return;
   }
   el("busy").remove();
-  show(points, marks);
+  show(...scattered(points, marks));
 }
 
 function show(points, marks) {
@@ -75,14 +79,36 @@ function show(points, marks) {
   draw.again = () => frame();
 
   // ---- frames ----
+  // While the map moves no more points are drawn than this machine draws fluently; all of them when it rests.
+  let fluent = n, moving = false, asked = 0, rest = null;
+
   function frame() {
     if (wanted) return;
     wanted = true;
+    asked = performance.now();
     requestAnimationFrame(() => {
       wanted = false;
-      draw.draw(view, width, height, ratio);
+      const m = moving ? Math.min(n, fluent) : n;
+      draw.draw(view, width, height, ratio, m);
       stage.dataset.frames = String(Number(stage.dataset.frames ?? 0) + 1);
+      stage.dataset.drawn = String(m);
+      if (!moving) return;
+      // a frame that comes late waited for the one before it
+      const took = performance.now() - asked;
+      if (took > TOO_LONG_MS) fluent = Math.max(FEWEST, Math.round(m * 0.6));
+      else if (took < WELL_MS && m === fluent) fluent = Math.min(n, Math.round(fluent * 1.3));
     });
+  }
+
+  function move() {
+    moving = true;
+    clearTimeout(rest);
+    rest = setTimeout(() => {
+      moving = false;
+      frame();
+    }, RESTS_MS);
+    hide();
+    frame();
   }
 
   function whole() {
@@ -97,15 +123,13 @@ function show(points, marks) {
     view.left += x / view.scale - x / scale;
     view.top += y / view.scale - y / scale;
     view.scale = scale;
-    hide();
-    frame();
+    move();
   }
 
   function pan(dx, dy) {
     view.left -= dx / view.scale;
     view.top -= dy / view.scale;
-    hide();
-    frame();
+    move();
   }
 
   new ResizeObserver(() => {

@@ -65,7 +65,7 @@ function byWebGl(canvas, gl, n) {
       kept.rgba = rgba;
       fill(colours, rgba, gl.DYNAMIC_DRAW);
     },
-    draw({ left, top, scale, fit }, width, height, ratio) {
+    draw({ left, top, scale, fit }, width, height, ratio, m) {
       gl.viewport(0, 0, width * ratio, height * ratio);
       gl.clearColor(0, 0, 0, 0);
       gl.clear(gl.COLOR_BUFFER_BIT);
@@ -76,7 +76,7 @@ function byWebGl(canvas, gl, n) {
       const across = pointSize(n, scale, fit) * ratio;
       gl.uniform1f(size, across);
       gl.uniform1f(round, across > 3 ? 1 : 0);
-      gl.drawArrays(gl.POINTS, 0, n);
+      gl.drawArrays(gl.POINTS, 0, m);
     },
     // set by whoever draws: called when the picture has to be drawn anew
     again: () => {},
@@ -102,14 +102,14 @@ function byPixels(canvas, context, n) {
     paint(rgba) {
       colours = new Uint32Array(rgba.buffer, rgba.byteOffset, n);
     },
-    draw({ left, top, scale, fit }, width, height, ratio) {
+    draw({ left, top, scale, fit }, width, height, ratio, m) {
       const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
       const picture = context.createImageData(w, h);
       const pixels = new Uint32Array(picture.data.buffer);
       const zoom = scale * ratio;
       const across = Math.max(1, Math.round(pointSize(n, scale, fit) * ratio));
       const half = across >> 1;
-      for (let i = 0; i < n; i++) {
+      for (let i = 0; i < m; i++) {
         const px = ((x[i] - left) * zoom - half) | 0;
         const py = ((y[i] - top) * zoom - half) | 0;
         if (px < 0 || py < 0 || px + across > w || py + across > h) continue;

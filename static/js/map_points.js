@@ -34,6 +34,22 @@ export function readMarks(buffer, n) {
 
 export const unknown = (value) => value === UNKNOWN;
 
+// The same points and marks in an order in which any beginning of it is an even sample of all: steps of the golden
+// section round the whole. A map too large to be drawn at every frame is drawn by its beginning while it moves.
+export function scattered(points, marks) {
+  const { n } = points;
+  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+  let stride = Math.max(1, Math.round(n * 0.6180339887498949));
+  while (divisor(stride, n) > 1) stride++;
+  const ordered = (values) => {
+    const out = new values.constructor(n);
+    for (let i = 0, from = 0; i < n; i++, from = (from + stride) % n) out[i] = values[from];
+    return out;
+  };
+  const all = (of) => Object.fromEntries(Object.entries(of).map(([key, value]) => [key, ArrayBuffer.isView(value) ? ordered(value) : value]));
+  return [all(points), all(marks)];
+}
+
 // Points by cells of a grid over the map, so that what is under the pointer is found at once.
 export class Cells {
   static SIDE = 256;
