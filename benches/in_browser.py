@@ -96,7 +96,7 @@ def put_clips(server, options, name):
 
 def put_map(server, options, name, n):
     """A map of 300 clouds, as its job writes it."""
-    first = int(server.sql(options.psql, f"select min(id) from samples s join datasets d on d.id = s.dataset_id where name = '{name}'"))
+    first = int(server.sql(options.psql, f"select min(s.id) from samples s join datasets d on d.id = s.dataset_id where d.name = '{name}'"))
     draw = random.Random(7)
     middles = [(draw.uniform(4e3, 61e3), draw.uniform(4e3, 61e3), draw.uniform(300, 1800)) for _ in range(300)]
     at = [middles[int(300 * i / n)] for i in range(n)]  # by class, as imports come
@@ -130,6 +130,15 @@ def first_page(browser, server, name):
     return {"page_kib": round(sum(n for k, n in kib.items() if k not in seen), 1), "by_kind_kib": kib}
 
 
+def until(page, holds, timeout_s=120):
+    """Playwright's own waiting needs `eval`, which the pages forbid."""
+    end = time.perf_counter() + timeout_s
+    while not page.evaluate(holds):
+        if time.perf_counter() > end:
+            raise TimeoutError(holds)
+        time.sleep(0.01)
+
+
 def signed_in(browser, server):
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     key, value = server.session["cookie"].split("=", 1)
@@ -147,7 +156,7 @@ def keys(browser, server, name, n, pause, clips):
     cards, frames = [], []
     for _ in range(n):
         page.keyboard.press("k")
-        page.wait_for_function(f"bench.card !== null && ({'false' if clips else 'true'} || bench.frame !== null)")
+        until(page, f"bench.card !== null && ({'false' if clips else 'true'} || bench.frame !== null)")
         card, frame = page.evaluate("[bench.card - bench.from, bench.frame && bench.frame - bench.from]")
         cards.append(card / 1000)
         if frame:
@@ -164,7 +173,7 @@ def the_map(browser, server, name):
     page.set_default_timeout(120_000)
     begin = time.perf_counter()
     page.goto(f"{server.base}/datasets/{name}/map")
-    page.wait_for_function("Number(document.querySelector('#stage')?.dataset.frames) > 0")
+    until(page, "Number(document.querySelector('#stage')?.dataset.frames) > 0")
     shown = time.perf_counter() - begin
     page.wait_for_timeout(1500)
     out = {"renderer": page.get_attribute("#stage", "data-renderer"), "first_frame_s": round(shown, 2)}
@@ -180,7 +189,7 @@ def the_map(browser, server, name):
     page.mouse.move(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3, steps=4)
     begin = time.perf_counter()
     page.mouse.up()
-    page.wait_for_function("!document.querySelector('[data-grid]').disabled")
+    until(page, "!document.querySelector('[data-grid]').disabled")
     out["drawn_round_s"] = round(time.perf_counter() - begin, 2)
     out["selected"] = page.inner_text("#selected")
     begin = time.perf_counter()
